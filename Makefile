@@ -1,0 +1,42 @@
+# partition_registry: built by PGXS.
+#
+#   make && make install && make installcheck      PG_CONFIG=/path/to/pg_config
+#
+# The version stands in the control file alone.  The install script is joined
+# from sql/NN_*.sql, in the order of their numbers, and is not committed;
+# upgrade scripts (sql/partition_registry--A--B.sql) are written by hand.
+
+PG_CONFIG ?= pg_config
+
+EXTENSION  = partition_registry
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
+MODULE_big = $(EXTENSION)
+OBJS       = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql
+DATA       = $(wildcard sql/$(EXTENSION)--*--*.sql)
+
+# Inputs below test/, outputs in expected/ of the output folder, which is this
+# one.  (--expecteddir says so from PostgreSQL 16 on, and is unknown to 15.)
+REGRESS      = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test --outputdir=. --load-extension=pgcrypto
+
+ISOLATION      = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=pgcrypto
+
+TAP_TESTS   = 1
+PROVE_TESTS = test/t/*.pl
+
+PG_CFLAGS  = -DPARTREG_VERSION='"$(EXTVERSION)"' $(PARTREG_CFLAGS)
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+$(EXTENSION)--$(EXTVERSION).sql: $(sort $(wildcard sql/[0-9][0-9]_*.sql)) $(EXTENSION).control
+	cat $(filter %.sql,$^) > $@
+
+$(OBJS): $(wildcard src/*.h)
+
+.PHONY: quickstart bench
+quickstart bench:
+	scripts/$@

@@ -1,0 +1,129 @@
+-- Tables.  Internal: no role is granted anything on them; they are written by
+-- the SECURITY DEFINER functions and read by C scans (src/catalog.h holds the
+-- attribute numbers, which must match the order of the columns here).
+--
+-- Every table says USING heap, because src/catalog.c reads heap pages.  There
+-- are no foreign keys: their hidden row locks would come in the wrong order
+-- (docs/design.md, "Locks"); verify() looks for orphans instead.
+
+CREATE TABLE partreg.source (
+    id               integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name             text COLLATE "C" NOT NULL UNIQUE,
+    rule             text COLLATE "C" NOT NULL CHECK (rule IN ('any', 'all')),
+    owner            text NOT NULL,
+    registered_at    timestamptz NOT NULL,
+    token_digest     bytea NOT NULL,
+    token_changed_at timestamptz NOT NULL,
+    old_token_digest bytea,
+    old_token_until  timestamptz
+) USING heap;
+-- register_provider finds the source by its token.  Not unique, as the message
+-- of a violation would print the digest.
+CREATE INDEX source_token_digest_idx ON partreg.source (token_digest);
+CREATE INDEX source_old_token_digest_idx ON partreg.source (old_token_digest);
+COMMENT ON TABLE partreg.source IS 'internal: data sets, their owners, rules and token digests';
+COMMENT ON COLUMN partreg.source.old_token_until IS 'the token before the last rotation is good until then';
+
+CREATE TABLE partreg.provider (
+    id               integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    source_id        integer NOT NULL,
+    name             text COLLATE "C" NOT NULL,
+    effective        tstzrange NOT NULL,
+    epoch            bigint NOT NULL DEFAULT 0,
+    trusted_role     text,
+    registered_at    timestamptz NOT NULL,
+    token_digest     bytea,
+    token_changed_at timestamptz NOT NULL,
+    old_token_digest bytea,
+    old_token_until  timestamptz,
+    revoked_at       timestamptz,
+    deadline         interval,
+    calendar_step    interval,
+    calendar_start   timestamptz,
+    calendar_zone    text,
+    UNIQUE (source_id, name),
+    -- What takes availability away counts epoch up.  As part of a unique key
+    -- this conflicts with the FOR KEY SHARE of every writer, and a REPEATABLE
+    -- READ transaction notices it afterwards.
+    UNIQUE (id, epoch)
+) USING heap;
+COMMENT ON TABLE partreg.provider IS 'internal: jobs that fill a source; the row is the parent that every writer locks FOR KEY SHARE';
+COMMENT ON COLUMN partreg.provider.epoch IS 'counted up by whatever takes availability away or asks for more of it';
+COMMENT ON COLUMN partreg.provider.effective IS 'the time for which rule "all" asks this provider; [start, end), no bound meaning for ever';
+
+-- length_class is the smallest c with end - start <= 2^c microseconds.  What
+-- overlaps [a, b) in class c starts in (a - 2^c, b): a btree finds it without
+-- a GiST index, which would make bulk registration several times slower.
+CREATE TABLE partreg.partition (
+    provider_id       integer NOT NULL,
+    length_class      smallint NOT NULL,
+    start_at          timestamptz NOT NULL,
+    end_at            timestamptz NOT NULL CHECK (end_at > start_at),
+    registered_at     timestamptz NOT NULL,
+    first_unlocked_at timestamptz,
+    PRIMARY KEY (provider_id, length_class, start_at, end_at)
+) USING heap;
+COMMENT ON TABLE partreg.partition IS 'internal: which provider supplies which interval, and since when it has';
+COMMENT ON COLUMN partreg.partition.length_class IS 'the smallest c with end_at - start_at <= 2^c microseconds';
+
+CREATE TABLE partreg.lock (
+    source_id        integer NOT NULL,
+    length_class     smallint NOT NULL,
+    start_at         timestamptz NOT NULL,
+    end_at           timestamptz NOT NULL,
+    provider_id      integer NOT NULL,
+    state            text COLLATE "C" NOT NULL CHECK (state IN ('locked', 'failed')),
+    since            timestamptz NOT NULL,
+    holder           text NOT NULL,
+    lease_expires_at timestamptz,
+    reason           text,
+    PRIMARY KEY (source_id, length_class, start_at, end_at, provider_id)
+) USING heap WITH (fillfactor = 70);
+COMMENT ON TABLE partreg.lock IS 'internal: partitions that are locked or failed; what is not here does not block';
+
+CREATE TABLE partreg.coverage (
+    source_id   integer NOT NULL,
+    provider_id integer NOT NULL,
+    span_start  timestamptz NOT NULL,
+    span_end    timestamptz NOT NULL CHECK (span_end > span_start),
+    PRIMARY KEY (source_id, provider_id, span_start) INCLUDE (span_end),
+    -- int4range(id, id, '[]') lets core's range_ops hold an integer, so that
+    -- no further extension is needed.
+    CONSTRAINT coverage_spans_are_disjoint EXCLUDE USING gist (
+        int4range(provider_id, provider_id, '[]') WITH &&,
+        tstzrange(span_start, span_end) WITH &&)
+) USING heap WITH (fillfactor = 70);
+COMMENT ON TABLE partreg.coverage IS 'internal: disjoint spans of what each provider has unlocked at least once';
+
+CREATE TABLE partreg.event (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    event         text COLLATE "C" NOT NULL,
+    source_id     integer NOT NULL,
+    provider_id   integer,
+    source_name   text COLLATE "C" NOT NULL,
+    provider_name text COLLATE "C",
+    start_at      timestamptz,
+    end_at        timestamptz,
+    at            timestamptz NOT NULL,
+    actor         name NOT NULL,
+    holder        text,
+    reason        text,
+    xid           xid8 NOT NULL,
+    system_id     bigint NOT NULL,
+    timeline      integer NOT NULL
+) USING heap;
+COMMENT ON TABLE partreg.event IS 'internal: history, append-only; it outlives the sources it speaks of, hence the names';
+COMMENT ON COLUMN partreg.event.id IS 'drawn after the lock on the partition, so that the events of a partition are in order';
+COMMENT ON COLUMN partreg.event.xid IS 'the top-level transaction that wrote it';
+COMMENT ON COLUMN partreg.event.system_id IS 'with timeline: the era in which xid means something';
+
+-- What pg_dump takes along: each table and each sequence.
+SELECT pg_extension_config_dump('partreg.source', '');
+SELECT pg_extension_config_dump('partreg.source_id_seq', '');
+SELECT pg_extension_config_dump('partreg.provider', '');
+SELECT pg_extension_config_dump('partreg.provider_id_seq', '');
+SELECT pg_extension_config_dump('partreg.partition', '');
+SELECT pg_extension_config_dump('partreg.lock', '');
+SELECT pg_extension_config_dump('partreg.coverage', '');
+SELECT pg_extension_config_dump('partreg.event', '');
+SELECT pg_extension_config_dump('partreg.event_id_seq', '');

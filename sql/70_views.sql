@@ -1,0 +1,46 @@
+-- Views: what there is, for people and dashboards.  None shows a digest.
+
+CREATE VIEW partreg.sources AS
+    SELECT s.name AS source_name, s.owner, s.rule, s.registered_at, s.token_changed_at
+      FROM partreg.source s;
+COMMENT ON VIEW partreg.sources IS 'data sets, who owns them and their readiness rule';
+
+CREATE VIEW partreg.providers AS
+    SELECT s.name AS source_name, p.name AS provider_name, p.trusted_role, p.effective, p.deadline,
+           p.registered_at, p.token_changed_at, p.old_token_until, p.revoked_at
+      FROM partreg.provider p
+      JOIN partreg.source s ON s.id = p.source_id;
+COMMENT ON VIEW partreg.providers IS 'jobs that fill the sources';
+
+CREATE VIEW partreg.partitions AS
+    SELECT s.name AS source_name, v.name AS provider_name, p.start_at, p.end_at,
+           CASE WHEN l.state IS NOT NULL THEN l.state
+                WHEN p.first_unlocked_at IS NOT NULL THEN 'unlocked'
+                ELSE 'registered'
+           END AS state,
+           p.registered_at, p.first_unlocked_at
+      FROM partreg.partition p
+      JOIN partreg.provider v ON v.id = p.provider_id
+      JOIN partreg.source s ON s.id = v.source_id
+      LEFT JOIN partreg.lock l
+             ON l.source_id = v.source_id AND l.length_class = p.length_class
+            AND l.start_at = p.start_at AND l.end_at = p.end_at AND l.provider_id = p.provider_id;
+COMMENT ON VIEW partreg.partitions IS 'time intervals, who supplies them and their state';
+
+CREATE VIEW partreg.locks AS
+    SELECT s.name AS source_name, v.name AS provider_name, tstzrange(l.start_at, l.end_at) AS during,
+           l.state, l.holder, l.since, l.lease_expires_at,
+           l.state = 'locked' AND l.lease_expires_at IS NOT NULL
+               AND l.lease_expires_at <= clock_timestamp() AS abandoned,
+           l.reason
+      FROM partreg.lock l
+      JOIN partreg.provider v ON v.id = l.provider_id
+      JOIN partreg.source s ON s.id = l.source_id;
+COMMENT ON VIEW partreg.locks IS 'partitions that are locked or failed, by whom, and whether the lease has run out (abandoned)';
+
+CREATE VIEW partreg.events AS
+    SELECT e.id AS event_id, e.event, e.source_name, e.provider_name,
+           CASE WHEN e.start_at IS NOT NULL THEN tstzrange(e.start_at, e.end_at) END AS during,
+           e.at, e.actor, e.holder, e.reason
+      FROM partreg.event e;
+COMMENT ON VIEW partreg.events IS 'what happened, to what, by whom and when';

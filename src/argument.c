@@ -1,0 +1,304 @@
+/*
+ * argument.c
+ *		Reading and checking what callers give.
+ *
+ * The functions are not STRICT: a NULL answer to "may I read this?" would read
+ * as "yes" in `IF NOT f(...)`.  So NULL is an error (22004) for every argument
+ * that is required, and every other unusable value is 22023.
+ *
+ * Whatever a caller passes may be an access token put in the wrong place, so
+ * nothing given is quoted in a message but through quotable(), and no text
+ * that holds a token is ever stored.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rangetypes.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+#include "argument.h"
+#include "compat.h"
+
+/* The name of an argument, for messages. */
+static const char *
+argument_label(FunctionCallInfo fcinfo, int argno)
+{
+	HeapTuple	tuple;
+	Oid		   *types;
+	char	  **names;
+	char	   *modes;
+	const char *label = "";
+
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u",
+			 fcinfo->flinfo->fn_oid);
+	if (get_func_arg_info(tuple, &types, &names, &modes) > argno &&
+		names != NULL)
+		label = names[argno];
+	ReleaseSysCache(tuple);
+	return label;
+}
+
+/* Complain about NULL (22004). */
+void
+argument_require(FunctionCallInfo fcinfo, int argno)
+{
+	if (unlikely(PG_ARGISNULL(argno)))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null",
+						argument_label(fcinfo, argno))));
+}
+
+/*
+ * Does a string hold something that a person or a secret scanner would take
+ * for one of our tokens, whole or in part?
+ */
+bool
+looks_like_token(const char *string)
+{
+	const char *at;
+
+	for (at = string; (at = strpbrk(at, "pP")) != NULL; at++)
+	{
+		if ((pg_strncasecmp(at, "prs_", 4) == 0 ||
+			 pg_strncasecmp(at, "prp_", 4) == 0) &&
+			strspn(at + 4, "0123456789abcdefABCDEF") >= 8)
+			return true;
+	}
+	return false;
+}
+
+/* A caller's string as it may stand in a message. */
+const char *
+quotable(const char *string)
+{
+	if (looks_like_token(string))
+		return "(not shown: it looks like an access token)";
+	return string;
+}
+
+/* A text argument as a C string; NULL for NULL. */
+char *
+argument_text(FunctionCallInfo fcinfo, int argno)
+{
+	if (PG_ARGISNULL(argno))
+		return NULL;
+	return text_to_cstring(PG_GETARG_TEXT_PP(argno));
+}
+
+/* No token may be stored where people can read it. */
+static void
+refuse_token(FunctionCallInfo fcinfo, int argno, const char *value)
+{
+	if (looks_like_token(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" holds what looks like an access token",
+						argument_label(fcinfo, argno)),
+				 errhint("Pass the token as access_token, and rotate it if it may have been seen.")));
+}
+
+/*
+ * Is there a control character in a string: C0, DEL or, where the encoding
+ * tells, C1?
+ */
+static bool
+has_control_character(const char *string)
+{
+	const unsigned char *at;
+	bool		utf8 = GetDatabaseEncoding() == PG_UTF8;
+
+	for (at = (const unsigned char *) string; *at != '\0'; at++)
+	{
+		if (*at < 0x20 || *at == 0x7f)
+			return true;
+		if (utf8 && at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f)
+			return true;
+	}
+	return false;
+}
+
+/* A name that is to be stored: of a source, provider, owner or holder. */
+char *
+argument_name(FunctionCallInfo fcinfo, int argno)
+{
+	char	   *name = argument_text(fcinfo, argno);
+	size_t		length;
+
+	if (name == NULL)
+		return NULL;
+	length = strlen(name);
+	if (length < 1 || length > MAX_NAME_LENGTH ||
+		name[0] == ' ' || name[length - 1] == ' ' ||
+		has_control_character(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" is not a usable name",
+						argument_label(fcinfo, argno)),
+				 errhint("A name has 1 to %d bytes, no control characters and no space at either end.",
+						 MAX_NAME_LENGTH)));
+	refuse_token(fcinfo, argno, name);
+	return name;
+}
+
+/* A reason, cut to what is kept of it at a whole character. */
+char *
+argument_reason(FunctionCallInfo fcinfo, int argno)
+{
+	text	   *given;
+	char	   *reason;
+	int			length;
+
+	if (PG_ARGISNULL(argno))
+		return NULL;
+	given = PG_GETARG_TEXT_PP(argno);
+	length = pg_mbcliplen(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given),
+						  MAX_REASON_LENGTH);
+	reason = pnstrdup(VARDATA_ANY(given), length);
+	refuse_token(fcinfo, argno, reason);
+	return reason;
+}
+
+/* The name of a role that exists. */
+char *
+argument_role(FunctionCallInfo fcinfo, int argno)
+{
+	char	   *role = argument_text(fcinfo, argno);
+
+	if (role == NULL)
+		return NULL;
+	if (!OidIsValid(get_role_oid(role, true)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role \"%s\" does not exist", quotable(role)),
+				 errhint("The name is taken as it is written, without folding its case.")));
+	refuse_token(fcinfo, argno, role);
+	return role;
+}
+
+pg_attribute_noreturn() static void
+bad_range(const char *why)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s", why),
+			 errhint("Give a finite, non-empty range such as [2024-01-01 00:00+00, 2024-01-02 00:00+00).")));
+}
+
+/*
+ * A range as [start, end), exactly; false: it is empty.
+ *
+ * Timestamps count whole microseconds, so (a, b] holds the same ones as
+ * [a + 1us, b + 1us).  An infinite bound is no bound: there are no instants
+ * beyond it.
+ */
+bool
+range_to_interval(RangeType *range, TimeInterval *result)
+{
+	TypeCacheEntry *typcache;
+	RangeBound	lower;
+	RangeBound	upper;
+	bool		empty;
+
+	typcache = lookup_type_cache(RangeTypeGetOid(range), TYPECACHE_RANGE_INFO);
+	range_deserialize(typcache, range, &lower, &upper, &empty);
+	if (empty)
+		return false;
+
+	result->start = INTERVAL_MIN;
+	if (!lower.infinite)
+	{
+		result->start = DatumGetTimestampTz(lower.val);
+		if (!lower.inclusive && !TIMESTAMP_NOT_FINITE(result->start))
+			result->start++;
+	}
+	result->end = INTERVAL_MAX;
+	if (!upper.infinite)
+	{
+		result->end = DatumGetTimestampTz(upper.val);
+		if (upper.inclusive && !TIMESTAMP_NOT_FINITE(result->end))
+			result->end++;
+	}
+	return result->start < result->end;
+}
+
+/* The same where a finite and non-empty range is needed. */
+TimeInterval
+argument_interval(FunctionCallInfo fcinfo, int argno)
+{
+	TimeInterval result;
+
+	if (unlikely(!range_to_interval(PG_GETARG_RANGE_P(argno), &result)))
+		bad_range("range is empty");
+	if (unlikely(TIMESTAMP_NOT_FINITE(result.start) ||
+				 TIMESTAMP_NOT_FINITE(result.end)))
+		bad_range("range is not bounded by finite timestamps");
+	if (unlikely(!IS_VALID_TIMESTAMP(result.start) ||
+				 !IS_VALID_TIMESTAMP(result.end)))
+		bad_range("range reaches beyond the last timestamp");
+	return result;
+}
+
+/* A range given as a pair. */
+TimeInterval
+interval_between(TimestampTz start_at, TimestampTz end_at)
+{
+	TimeInterval	result = {start_at, end_at};
+
+	if (unlikely(TIMESTAMP_NOT_FINITE(start_at) || TIMESTAMP_NOT_FINITE(end_at)))
+		bad_range("range is not bounded by finite timestamps");
+	if (unlikely(start_at >= end_at))
+		bad_range("range is empty: its start is not before its end");
+	return result;
+}
+
+/*
+ * An interval that means a length of time (a lease, a grace), in microseconds:
+ * a day is 24 hours, and months have no length.
+ */
+int64
+argument_duration(FunctionCallInfo fcinfo, int argno)
+{
+	Interval *given = PG_GETARG_INTERVAL_P(argno);
+	int64		result;
+
+	if (given->month != 0 ||
+		pg_mul_s64_overflow(given->day, USECS_PER_DAY, &result) ||
+		pg_add_s64_overflow(result, given->time, &result) ||
+		result < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" is not a usable length of time",
+						argument_label(fcinfo, argno)),
+				 errhint("Give days, hours, minutes or seconds, not months, and nothing negative.")));
+	return result;
+}
+
+/* [start, end) as a tstzrange; INTERVAL_MIN and INTERVAL_MAX are no bound. */
+Datum
+interval_to_range(TimeInterval interval)
+{
+	TypeCacheEntry *typcache;
+	RangeBound	lower = {0};
+	RangeBound	upper = {0};
+
+	typcache = lookup_type_cache(TSTZRANGEOID, TYPECACHE_RANGE_INFO);
+	lower.val = TimestampTzGetDatum(interval.start);
+	lower.infinite = interval.start == INTERVAL_MIN;
+	lower.inclusive = !lower.infinite;
+	lower.lower = true;
+	upper.val = TimestampTzGetDatum(interval.end);
+	upper.infinite = interval.end == INTERVAL_MAX;
+	return RangeTypePGetDatum(make_range_compat(typcache, &lower, &upper,
+												false));
+}

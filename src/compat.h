@@ -1,0 +1,39 @@
+/*
+ * compat.h
+ *		What differs between the supported versions of PostgreSQL: every test of
+ *		PG_VERSION_NUM is here.
+ */
+#ifndef PARTREG_COMPAT_H
+#define PARTREG_COMPAT_H
+
+/* From 16 on, postgres.h does not include it any more. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* From 16 on, one argument more: where to put a soft error. */
+#if PG_VERSION_NUM >= 160000
+#define make_range_compat(typcache, lower, upper, empty) \
+	make_range(typcache, lower, upper, empty, NULL)
+#else
+#define make_range_compat(typcache, lower, upper, empty) \
+	make_range(typcache, lower, upper, empty)
+#endif
+
+/* From 16 on, a relation's files are called its locator. */
+#if PG_VERSION_NUM >= 160000
+#define rel_locator(rel) ((rel)->rd_locator)
+#else
+#define rel_locator(rel) ((rel)->rd_node)
+#endif
+
+/* From 18 on, one argument more: where to count what the scan does. */
+#if PG_VERSION_NUM >= 180000
+#define index_beginscan_compat(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#else
+#define index_beginscan_compat(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+#endif							/* PARTREG_COMPAT_H */

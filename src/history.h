@@ -1,0 +1,38 @@
+/*
+ * history.h
+ *		Events, and the notifications that go with them.
+ */
+#ifndef PARTREG_HISTORY_H
+#define PARTREG_HISTORY_H
+
+#include "access.h"
+#include "datatype/timestamp.h"
+#include "interval.h"
+
+/* Setting partreg.notify */
+typedef enum NotifyLevel
+{
+	NOTIFY_OFF,
+	NOTIFY_READY,
+	NOTIFY_ALL
+} NotifyLevel;
+
+extern int	notify_level;
+
+typedef struct Event
+{
+	const char *event;
+	const Access *access;
+	const TimeInterval *during; /* NULL: of no partition */
+	TimestampTz at;
+	const char *holder;			/* or NULL */
+	const char *reason;			/* or NULL */
+} Event;
+
+extern void history_record(const Event *event);
+extern void history_notify(const char *event, const Access *access,
+						   const TimeInterval *during, int64 event_id,
+						   int64 count);
+extern int	history_era(Datum *values);
+
+#endif							/* PARTREG_HISTORY_H */

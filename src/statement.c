@@ -1,0 +1,138 @@
+/*
+ * statement.c
+ *		The frame of a call that writes, and the SQL statements in it.
+ *
+ * Functions that write are SECURITY DEFINER with a pinned search_path, so
+ * their statements run as the owner of the extension, and unqualified names of
+ * operators and functions in them are pg_catalog's.
+ *
+ * Each statement runs after a CommandCounterIncrement and, under READ
+ * COMMITTED, in a snapshot of its own: what follows a wait for somebody's row
+ * lock sees what that somebody committed (docs/design.md, rule 1).  Plans are
+ * generic: all statements here find rows by keys.
+ *
+ * lock_timeout bounds each wait of PostgreSQL's; a call that waits for several
+ * transactions in turn has to keep within it in total.  So when the call has
+ * waited that long, a timer of ours pulls forward the timeout of the lock wait
+ * that is then under way, or of the next one.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/proc.h"
+#include "tcop/utility.h"
+#include "utils/timeout.h"
+
+#include "compat.h"
+#include "statement.h"
+
+/* How often to look for a lock wait once the total is used up */
+#define RETRY_MS	10
+
+static TimeoutId total_timeout = MAX_TIMEOUTS;
+
+/* Runs in a signal handler. */
+static void
+total_timeout_handler(void)
+{
+	if (get_timeout_active(LOCK_TIMEOUT))
+		enable_timeout_after(LOCK_TIMEOUT, 0);
+}
+
+static void
+disarm(void)
+{
+	if (total_timeout != MAX_TIMEOUTS)
+		disable_timeout(total_timeout, false);
+}
+
+static void
+disarm_at_abort(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		disarm();
+}
+
+static void
+disarm_at_subabort(SubXactEvent event, SubTransactionId mySubid,
+				   SubTransactionId parentSubid, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		disarm();
+}
+
+/*
+ * Begin a call that writes: not here when nothing may be written (25006), and
+ * durable whatever synchronous_commit says.
+ */
+void
+write_begin(const char *function)
+{
+	PreventCommandIfReadOnly(function);
+	PreventCommandIfParallelMode(function);
+	PreventCommandDuringRecovery(function);
+
+	if (total_timeout == MAX_TIMEOUTS)
+	{
+		total_timeout = RegisterTimeout(USER_TIMEOUT, total_timeout_handler);
+		RegisterXactCallback(disarm_at_abort, NULL);
+		RegisterSubXactCallback(disarm_at_subabort, NULL);
+	}
+	if (LockTimeout > 0)
+		enable_timeout_every(total_timeout,
+							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														 LockTimeout),
+							 RETRY_MS);
+
+	ForceSyncCommit();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+void
+write_end(void)
+{
+	disarm();
+	SPI_finish();
+}
+
+/*
+ * Run a statement; returns the number of rows.  Results are in SPI_tuptable
+ * until the next one.
+ */
+uint64
+statement_run(Statement *statement, Datum *values, const char *nulls)
+{
+	int			code;
+
+	if (statement->plan == NULL)
+	{
+		SPIPlanPtr	plan;
+
+		plan = SPI_prepare_cursor(statement->sql, statement->nargs,
+								  statement->argtypes,
+								  CURSOR_OPT_GENERIC_PLAN);
+		if (plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s",
+				 SPI_result_code_string(SPI_result));
+		if (SPI_keepplan(plan) != 0)
+			elog(ERROR, "SPI_keepplan failed");
+		statement->plan = plan;
+	}
+
+	code = SPI_execute_plan(statement->plan, values, nulls, false, 0);
+	if (code < 0)
+		elog(ERROR, "SPI_execute_plan failed: %s",
+			 SPI_result_code_string(code));
+	return SPI_processed;
+}
+
+/* One value of the last statement's result; columns count from 1. */
+Datum
+statement_result(uint64 row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+						 column, isnull);
+}

@@ -1,0 +1,30 @@
+/*
+ * statement.h
+ *		The frame of a call that writes, and the SQL statements in it.
+ */
+#ifndef PARTREG_STATEMENT_H
+#define PARTREG_STATEMENT_H
+
+#include "executor/spi.h"
+#include "nodes/pg_list.h"
+
+#define MAX_PARAMETERS	20
+
+/* A statement whose plan is kept for the life of the backend. */
+typedef struct Statement
+{
+	const char *sql;
+	int			nargs;
+	Oid			argtypes[MAX_PARAMETERS];
+	SPIPlanPtr	plan;			/* NULL until first run */
+} Statement;
+
+/* The function's SQL name, for "cannot execute ... in a read-only transaction" */
+extern void write_begin(const char *function);
+extern void write_end(void);
+
+extern uint64 statement_run(Statement *statement, Datum *values,
+							const char *nulls);
+extern Datum statement_result(uint64 row, int column, bool *isnull);
+
+#endif							/* PARTREG_STATEMENT_H */

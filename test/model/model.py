@@ -1,0 +1,770 @@
+"""A naive registry, to compare partition_registry with.
+
+It holds a registry in plain Python objects and answers every question by the
+sentences of the contract, one instant after the other.  Nothing here is
+clever: an interval is the set of the instants in it, and no two intervals are
+ever joined, cut or searched.  It shares no code with the extension.
+
+Time.  A timestamp is an integer, microseconds since 2000-01-01 UTC.  A source
+is watched at a few points p0 < p1 < … < pn, and every bound that is ever used
+with it is one of them.  So nothing changes between two points, and instant i
+stands for all of [pi, pi+1); the last one stands for what comes after.
+
+Calls are methods with the names and arguments of the SQL functions, and the
+caller's role in front.  They return what the function returns or raise
+Refused with its SQLSTATE.  A new token is a Token, an object whose text the
+caller of the method fills in.
+"""
+
+import datetime
+import zoneinfo
+
+TIMESTAMP_MIN = -211813488000000000         # 4714-11-24 00:00:00 BC
+TIMESTAMP_END = 9223371331200000000         # 294277-01-01, not representable
+INFINITY = 2**63 - 1
+MINUS_INFINITY = -2**63
+
+SECOND = 1000000
+DAY = 86400 * SECOND
+
+LEVELS = {'reader': 'R', 'writer': 'RW', 'admin': 'RWA', 'owner': 'RWAO'}
+WRITES_OF_ADMIN = ('register_source', 'drop_source')
+WRITES_OF_OWNER = ('reset_access_token',)
+
+
+class Refused(Exception):
+    """A call fails with this SQLSTATE and changes nothing."""
+
+    def __init__(self, sqlstate):
+        super().__init__(sqlstate)
+        self.sqlstate = sqlstate
+
+
+class Token:
+    """A token the registry gave out, or (good for nothing) an invented one."""
+
+    def __init__(self, kind, text=None):
+        self.kind = kind
+        self.text = text
+
+
+class Range:
+    """A tstzrange.  A bound is None (none), a timestamp or an infinity."""
+
+    def __init__(self, lower, upper, flags='[)', empty=False):
+        self.lower = lower
+        self.upper = upper
+        self.flags = flags
+        self.empty = empty
+
+    def half_open(self):
+        """(lower, upper) of the same microseconds as [lower, upper)."""
+        lower, upper = self.lower, self.upper
+        if self.flags[0] == '(' and lower not in (None, INFINITY, MINUS_INFINITY):
+            lower += 1
+        if self.flags[1] == ']' and upper not in (None, INFINITY, MINUS_INFINITY):
+            upper += 1
+        return lower, upper
+
+
+class Step:
+    """An interval as a step: months, then days, by the calendar; then time."""
+
+    def __init__(self, months=0, days=0, microseconds=0):
+        self.months = months
+        self.days = days
+        self.microseconds = microseconds
+
+
+class Lease:
+    """An interval as a length of time, with the text it is written as."""
+
+    def __init__(self, text, microseconds):
+        self.text = text
+        self.microseconds = microseconds    # None: unusable
+
+
+def finite(during):
+    """The bounds of a range that has to be finite and hold something."""
+    if during.empty:
+        raise Refused('22023')
+    for bound in (during.lower, during.upper):
+        if bound in (None, INFINITY, MINUS_INFINITY):
+            raise Refused('22023')
+    start, end = during.half_open()
+    if start >= end or end >= TIMESTAMP_END:
+        raise Refused('22023')
+    return start, end
+
+
+def check_name(name):
+    if not 1 <= len(name.encode()) <= 200 or name != name.strip(' ') \
+            or any(ord(c) < 32 or ord(c) == 127 for c in name):
+        raise Refused('22023')
+
+
+def cut_reason(reason):
+    """At most 2,000 bytes, whole characters."""
+    if reason is not None:
+        reason = reason.encode()[:2000].decode(errors='ignore')
+    return reason
+
+
+def required(*arguments):
+    if None in arguments:
+        raise Refused('22004')
+
+
+EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc)
+
+
+def to_local(timestamp, zone):
+    return (EPOCH + datetime.timedelta(microseconds=timestamp)).astimezone(
+        zoneinfo.ZoneInfo(zone)).replace(tzinfo=None, fold=0)
+
+
+def from_local(local, zone):
+    """A local time that comes twice is the later one (standard time); one that
+    the clocks skip is counted on from before the change."""
+    first = local.replace(tzinfo=zoneinfo.ZoneInfo(zone), fold=0)
+    second = first.replace(fold=1)
+    if first.utcoffset() > second.utcoffset():
+        first = second
+    since_epoch = first.astimezone(datetime.timezone.utc) - EPOCH
+    return since_epoch // datetime.timedelta(microseconds=1)
+
+
+def month_later(local, months):
+    year, month = divmod(local.year * 12 + local.month - 1 + months, 12)
+    day = local.day
+    while True:
+        try:
+            return local.replace(year=year, month=month + 1, day=day)
+        except ValueError:
+            day -= 1
+
+
+def add_steps(start, step, count, zone):
+    """start + count * step, by the calendar of the zone."""
+    if step.months:
+        start = from_local(month_later(to_local(start, zone), count * step.months), zone)
+    if step.days:
+        start = from_local(to_local(start, zone)
+                           + datetime.timedelta(days=count * step.days), zone)
+    return start + count * step.microseconds
+
+
+class Provider:
+    def __init__(self, name, token, trusted_role, effective):
+        self.name = name
+        self.token = token
+        self.old_token = None
+        self.trusted_role = trusted_role
+        self.effective = effective          # a Range
+        self.ends_now_at_latest = None      # when it was revoked, if it was
+        self.revoked = False
+
+    def copy(self):
+        new = Provider.__new__(Provider)
+        new.__dict__.update(self.__dict__)
+        return new
+
+    def asked_at(self, timestamp):
+        """Does `effective` hold this timestamp?"""
+        if self.effective.empty:
+            return False
+        lower, upper = self.effective.half_open()
+        if self.ends_now_at_latest is not None and timestamp >= self.ends_now_at_latest:
+            return False
+        return (lower is None or lower <= timestamp) and (upper is None or timestamp < upper)
+
+
+class Partition:
+    def __init__(self, provider, start, end, instants, version):
+        self.provider = provider            # its name
+        self.start = start
+        self.end = end
+        self.instants = instants
+        self.state = 'registered'
+        self.ever_unlocked = False
+        self.holder = None
+        self.lease = None                   # a Lease
+        self.reason = None
+        self.born = version                 # told apart from its namesakes, and
+        self.since = version                # this state from earlier ones
+
+    def copy(self):
+        new = Partition.__new__(Partition)
+        new.__dict__.update(self.__dict__)
+        return new
+
+
+class Source:
+    def __init__(self, name, owner, rule, token, points):
+        self.name = name
+        self.owner = owner
+        self.rule = rule
+        self.token = token
+        self.old_token = None
+        self.points = points
+        self.providers = {}
+        self.partitions = {}                # (provider, start, end) -> Partition
+        self.answers = None
+
+    def copy(self):
+        new = Source.__new__(Source)
+        new.__dict__.update(self.__dict__)
+        new.providers = {k: v.copy() for k, v in self.providers.items()}
+        new.partitions = {k: v.copy() for k, v in self.partitions.items()}
+        return new
+
+    # -- instants
+
+    def instants(self, lower, upper):
+        """The instants of [lower, upper)."""
+        for bound in (lower, upper):
+            assert bound in (None, INFINITY, MINUS_INFINITY) or bound in self.points, \
+                'the model does not watch this time'
+        return frozenset(i for i, point in enumerate(self.points)
+                         if (lower is None or lower <= point) and (upper is None or point < upper))
+
+    def runs(self, instants):
+        """[start, end) for each unbroken run of instants."""
+        bounds = []
+        for i in sorted(instants):
+            if i - 1 not in instants:
+                bounds.append([self.points[i], None])
+            if i + 1 not in instants:
+                bounds[-1][1] = self.points[i + 1]
+        return [tuple(run) for run in bounds]
+
+    # -- answers, instant by instant
+
+    def suppliers(self, i):
+        """Who has unlocked a partition over this instant."""
+        return {p.provider for p in self.partitions.values() if p.ever_unlocked and i in p.instants}
+
+    def asked(self, i):
+        return [name for name, v in self.providers.items() if v.asked_at(self.points[i])]
+
+    def is_available(self, i):
+        suppliers = self.suppliers(i)
+        if self.rule == 'any':
+            return len(suppliers) > 0
+        return len(suppliers) > 0 and all(name in suppliers for name in self.asked(i))
+
+    def is_blocked(self, i):
+        return any(p.state in ('locked', 'failed') and i in p.instants
+                   for p in self.partitions.values())
+
+    def evaluate(self):
+        """(available, ready) of each instant; remembered until something changes."""
+        if self.answers is None:
+            everything = range(len(self.points))
+            available = [self.is_available(i) for i in everything]
+            self.answers = available, [available[i] and not self.is_blocked(i) for i in everything]
+        return self.answers
+
+    def changed(self):
+        self.answers = None
+
+    def ready(self, i):
+        return self.evaluate()[1][i]
+
+    def explain(self, start, end, registered_at, lock_times):
+        """The rows of explain_readiness.
+
+        The model has no clock: registered_at and lock_times, by partition,
+        are what the views show (lock_times: since, lease_expires_at).
+        """
+        asked_for = self.instants(start, end)
+        pieces = {}
+
+        def piece(i, *columns):
+            pieces.setdefault(columns, set()).add(i)
+
+        def supply_lacks(i, among, provider):
+            """registered rows for each partition, where there is none a missing one"""
+            registered = [p for p in among if p.state == 'registered' and i in p.instants]
+            for p in registered:
+                piece(i, 'registered', p.provider, registered_at[p.provider, p.start, p.end],
+                      None, None, None)
+            if not registered:
+                piece(i, 'missing', provider, None, None, None, None)
+
+        partitions = self.partitions.values()
+        for p in partitions:
+            if p.state in ('locked', 'failed'):
+                since, lease_expires_at = lock_times[p.provider, p.start, p.end]
+                for i in asked_for & p.instants:
+                    piece(i, p.state, p.provider, since, p.holder, lease_expires_at, p.reason)
+        available = self.evaluate()[0]
+        for i in asked_for:
+            if available[i]:
+                continue
+            suppliers = self.suppliers(i)
+            lacking = [name for name in self.asked(i) if name not in suppliers]
+            if self.rule == 'all' and lacking:
+                for name in lacking:
+                    supply_lacks(i, [p for p in partitions if p.provider == name], name)
+            else:
+                supply_lacks(i, partitions, None)
+        rows = [(run[0], run[1]) + columns
+                for columns, instants in pieces.items() for run in self.runs(instants)]
+        return sorted(rows, key=obstacle_order)
+
+
+def obstacle_order(row):
+    """By start, end, provider byte by byte (none last), state; the rest makes
+    an order out of what the contract leaves open."""
+    start, end, state, provider, since, holder, lease_expires_at, reason = row
+    return (start, end, provider is None, (provider or '').encode(), state,
+            since or 0, holder or '', lease_expires_at or 0, reason or '')
+
+
+def same_obstacles(expected, got):
+    """Are these the rows, in an order that the contract allows?"""
+    if got == expected:
+        return True
+    given = [obstacle_order(row)[:5] for row in got]
+    return given == sorted(given) and sorted(got, key=obstacle_order) == expected
+
+
+class Registry:
+    def __init__(self, levels, members):
+        """levels: role -> reader, writer, admin or owner;
+        members: role -> the roles it may use (itself not named)."""
+        self.levels = levels
+        self.members = members
+        self.sources = {}
+        self.events = []    # (source, event, provider, start, end, holder, reason)
+        self.versions = 0   # never goes back, not even in a rollback
+
+    # -- transactions
+
+    def snapshot(self):
+        return {name: source.copy() for name, source in self.sources.items()}, len(self.events)
+
+    def restore(self, snapshot):
+        sources, events = snapshot
+        self.sources = {name: source.copy() for name, source in sources.items()}
+        del self.events[events:]
+
+    # -- helpers
+
+    def version(self):
+        self.versions += 1
+        return self.versions
+
+    def event(self, source, event, provider=None, partition=None, holder=None, reason=None):
+        start, end = (partition.start, partition.end) if partition else (None, None)
+        self.events.append((source.name, event, provider, start, end, holder, reason))
+
+    def permitted(self, caller, function):
+        needs = 'A' if function in WRITES_OF_ADMIN else 'O' if function in WRITES_OF_OWNER else 'W'
+        if needs not in LEVELS[self.levels[caller]]:
+            raise Refused('42501')
+
+    def check_role(self, role):
+        if role is not None and role not in self.levels:
+            raise Refused('42704')
+
+    def may_use(self, caller, role):
+        return role is not None and (caller == role or role in self.members.get(caller, ()))
+
+    @staticmethod
+    def is_token_of(token, thing):
+        return token is not None and (token is thing.token or token is thing.old_token)
+
+    def source_owner(self, source_name, token):
+        """The source whose own token this is."""
+        source = self.sources.get(source_name)
+        if source is None or not self.is_token_of(token, source):
+            raise Refused('42501')
+        return source
+
+    def writer(self, caller, source_name, provider_name, token):
+        """(source, whether it was the source token) of a write on a partition."""
+        source = self.sources.get(source_name)
+        if source is None:
+            raise Refused('42501')
+        provider = source.providers.get(provider_name)
+        if self.is_token_of(token, source):
+            if provider is None:
+                raise Refused('42704')
+            return source, True
+        if provider is None or provider.revoked:
+            raise Refused('42501')
+        if token is None and self.may_use(caller, provider.trusted_role):
+            return source, False
+        if not self.is_token_of(token, provider):
+            raise Refused('42501')
+        return source, False
+
+    @staticmethod
+    def partition(source, provider_name, during):
+        start, end = finite(during)
+        partition = source.partitions.get((provider_name, start, end))
+        if partition is None:
+            raise Refused('42704')
+        return partition
+
+    @staticmethod
+    def within(source, provider_name, during):
+        """(the provider's partitions within, whether others merely overlap)"""
+        instants = source.instants(*finite(during))
+        own = [p for p in source.partitions.values() if p.provider == provider_name]
+        inside = [p for p in own if p.instants <= instants]
+        partly = any(p.instants & instants and not p.instants <= instants for p in own)
+        if not inside:
+            raise Refused('42704')
+        return sorted(inside, key=lambda p: (p.start, p.end)), partly
+
+    # -- sources and providers
+
+    def register_source(self, caller, source_name, owner, rule='any', points=None):
+        self.permitted(caller, 'register_source')
+        required(source_name, owner)
+        rule = rule or 'any'
+        check_name(source_name)
+        check_name(owner)
+        if rule not in ('any', 'all'):
+            raise Refused('22023')
+        if source_name in self.sources:
+            raise Refused('42710')
+        token = Token('prs')
+        source = Source(source_name, owner, rule, token, points)
+        self.sources[source_name] = source
+        self.event(source, 'register_source')
+        return token
+
+    def register_provider(self, caller, provider_name, access_token, trusted_role=None, effective=None):
+        self.permitted(caller, 'register_provider')
+        required(provider_name, access_token)
+        source = next((s for s in self.sources.values() if self.is_token_of(access_token, s)), None)
+        if source is None:
+            raise Refused('42501')
+        check_name(provider_name)
+        known = source.providers.get(provider_name)
+        if known is not None and not known.revoked:
+            raise Refused('42710')
+        self.check_role(trusted_role)
+        token = Token('prp')
+        source.providers[provider_name] = Provider(
+            provider_name, token, trusted_role, effective or Range(None, None))
+        source.changed()
+        self.event(source, 'register_provider', provider_name)
+        return token
+
+    def set_owner(self, caller, source_name, owner, access_token):
+        self.permitted(caller, 'set_owner')
+        required(source_name, owner, access_token)
+        source = self.source_owner(source_name, access_token)
+        check_name(owner)
+        source.owner = owner
+
+    def set_readiness_rule(self, caller, source_name, rule, access_token):
+        self.permitted(caller, 'set_readiness_rule')
+        required(source_name, rule, access_token)
+        source = self.source_owner(source_name, access_token)
+        if rule not in ('any', 'all'):
+            raise Refused('22023')
+        if source.rule != rule:
+            source.rule = rule
+            source.changed()
+            self.event(source, 'change_rule')
+
+    def change_provider(self, source_name, provider_name, access_token):
+        source = self.source_owner(source_name, access_token)
+        if provider_name not in source.providers:
+            raise Refused('42704')
+        return source, source.providers[provider_name]
+
+    def set_effective(self, caller, source_name, provider_name, effective, access_token):
+        self.permitted(caller, 'set_effective')
+        required(source_name, provider_name, effective, access_token)
+        source, provider = self.change_provider(source_name, provider_name, access_token)
+        provider.effective = effective
+        provider.ends_now_at_latest = None
+        source.changed()
+        self.event(source, 'change_provider', provider_name)
+
+    def set_trusted_role(self, caller, source_name, provider_name, trusted_role, access_token):
+        self.permitted(caller, 'set_trusted_role')
+        required(source_name, provider_name, access_token)
+        source, provider = self.change_provider(source_name, provider_name, access_token)
+        if provider.revoked:
+            raise Refused('55000')
+        self.check_role(trusted_role)
+        provider.trusted_role = trusted_role
+        self.event(source, 'change_provider', provider_name)
+
+    def reset_access_token(self, caller, source_name, provider_name=None):
+        self.permitted(caller, 'reset_access_token')
+        required(source_name)
+        source = self.sources.get(source_name)
+        if source is None:
+            raise Refused('42704')
+        whose = source
+        if provider_name is not None:
+            whose = source.providers.get(provider_name)
+            if whose is None:
+                raise Refused('42704')
+            if whose.revoked:
+                raise Refused('55000')
+        whose.token = Token('prs' if whose is source else 'prp')
+        whose.old_token = None
+        self.event(source, 'rotate', provider_name)
+        return whose.token
+
+    def rotate_access_token(self, caller, source_name, provider_name, access_token, grace=None):
+        self.permitted(caller, 'rotate_access_token')
+        required(source_name, access_token)
+        if provider_name is None:
+            source = whose = self.source_owner(source_name, access_token)
+        else:
+            source = self.sources.get(source_name)
+            whose = source and source.providers.get(provider_name)
+            if source is None:
+                raise Refused('42501')
+            if self.is_token_of(access_token, source):
+                if whose is None:
+                    raise Refused('42704')
+                if whose.revoked:
+                    raise Refused('55000')
+            elif whose is None or whose.revoked or not self.is_token_of(access_token, whose):
+                raise Refused('42501')
+        if grace is not None and grace.microseconds is None:
+            raise Refused('22023')
+        whose.old_token = whose.token if grace is not None and grace.microseconds > 0 else None
+        whose.token = Token('prs' if whose is source else 'prp')
+        self.event(source, 'rotate', provider_name)
+        return whose.token
+
+    def revoke_provider(self, caller, source_name, provider_name, access_token, now=None):
+        self.permitted(caller, 'revoke_provider')
+        required(source_name, provider_name, access_token)
+        source, provider = self.change_provider(source_name, provider_name, access_token)
+        if provider.revoked:
+            raise Refused('42704')
+        provider.revoked = True
+        provider.token = provider.old_token = provider.trusted_role = None
+        provider.ends_now_at_latest = now
+        source.changed()
+        for p in sorted(source.partitions.values(), key=lambda p: (p.start, p.end)):
+            if p.provider == provider_name and p.state == 'locked':
+                p.state = 'failed'
+                p.lease = None
+                p.since = self.version()
+                self.event(source, 'fail', provider_name, p, p.holder, p.reason)
+        self.event(source, 'revoke', provider_name)
+
+    def drop_source(self, caller, source_name, access_token):
+        self.permitted(caller, 'drop_source')
+        required(source_name, access_token)
+        source = self.source_owner(source_name, access_token)
+        del self.sources[source_name]
+        self.event(source, 'drop_source')
+
+    # -- partitions
+
+    def register_partition(self, caller, source_name, provider_name, during, access_token=None,
+                           if_not_exists=None):
+        self.permitted(caller, 'register_partition')
+        required(source_name, provider_name, during)
+        source, _ = self.writer(caller, source_name, provider_name, access_token)
+        new = self.add(source, provider_name, *finite(during))
+        if not new and not if_not_exists:
+            raise Refused('42710')
+        return new
+
+    def add(self, source, provider_name, start, end):
+        key = provider_name, start, end
+        if key in source.partitions:
+            return False
+        partition = Partition(*key, source.instants(start, end), self.version())
+        source.partitions[key] = partition
+        source.changed()
+        self.event(source, 'register_partition', provider_name, partition)
+        return True
+
+    def register_partitions(self, caller, source_name, provider_name, during, step,
+                            access_token=None, time_zone=None):
+        self.permitted(caller, 'register_partitions')
+        required(source_name, provider_name, during, step)
+        source, _ = self.writer(caller, source_name, provider_name, access_token)
+        start, end = finite(during)
+        bounds = self.step_bounds(start, end, step, time_zone)
+        return sum(self.add(source, provider_name, *pair) for pair in zip(bounds, bounds[1:]))
+
+    @staticmethod
+    def step_bounds(start, end, step, time_zone):
+        if min(step.months, step.days, step.microseconds) < 0 \
+                or step.months + step.days + step.microseconds == 0:
+            raise Refused('22023')
+        try:
+            zoneinfo.ZoneInfo('UTC' if time_zone is None else time_zone)
+        except (ValueError, zoneinfo.ZoneInfoNotFoundError):
+            raise Refused('22023') from None
+        bounds = [start]
+        while bounds[-1] < end:
+            bounds.append(add_steps(start, step, len(bounds), time_zone or 'UTC'))
+        if bounds[-1] != end:
+            raise Refused('22023')
+        return bounds
+
+    def lock_partition(self, caller, source_name, provider_name, during, access_token=None,
+                       holder=None, lease=None, reason=None):
+        self.permitted(caller, 'lock_partition')
+        required(source_name, provider_name, during)
+        source, override = self.writer(caller, source_name, provider_name, access_token)
+        partition = self.partition(source, provider_name, during)
+        self.usable(holder, lease)
+        return self.lock(source, partition, holder or caller, lease, reason, override)
+
+    def lock_partitions(self, caller, source_name, provider_name, during, access_token=None,
+                        holder=None, lease=None, reason=None):
+        self.permitted(caller, 'lock_partitions')
+        required(source_name, provider_name, during)
+        source, override = self.writer(caller, source_name, provider_name, access_token)
+        self.usable(holder, lease)
+        inside, self.warned = self.within(source, provider_name, during)
+        return self.all_or_nothing(
+            lambda p: self.lock(source, p, holder or caller, lease, reason, override), inside)
+
+    def unlock_partition(self, caller, source_name, provider_name, during, access_token=None,
+                         holder=None):
+        self.permitted(caller, 'unlock_partition')
+        required(source_name, provider_name, during)
+        source, override = self.writer(caller, source_name, provider_name, access_token)
+        partition = self.partition(source, provider_name, during)
+        self.usable(holder)
+        return self.unlock(source, partition, holder or caller, override)
+
+    def unlock_partitions(self, caller, source_name, provider_name, during, access_token=None,
+                          holder=None):
+        self.permitted(caller, 'unlock_partitions')
+        required(source_name, provider_name, during)
+        source, override = self.writer(caller, source_name, provider_name, access_token)
+        self.usable(holder)
+        inside, self.warned = self.within(source, provider_name, during)
+        return self.all_or_nothing(
+            lambda p: self.unlock(source, p, holder or caller, override), inside)
+
+    def all_or_nothing(self, change, partitions):
+        before = self.snapshot()
+        try:
+            return sum([change(p) for p in partitions])
+        except Refused:
+            self.restore(before)
+            raise
+
+    def fail_partition(self, caller, source_name, provider_name, during, access_token=None,
+                       reason=None, holder=None):
+        self.permitted(caller, 'fail_partition')
+        required(source_name, provider_name, during)
+        source, override = self.writer(caller, source_name, provider_name, access_token)
+        partition = self.partition(source, provider_name, during)
+        self.usable(holder)
+        return self.fail(source, partition, holder or caller, reason, override)
+
+    def retire_partition(self, caller, source_name, provider_name, during, access_token=None):
+        self.permitted(caller, 'retire_partition')
+        required(source_name, provider_name, during)
+        source, override = self.writer(caller, source_name, provider_name, access_token)
+        p = self.partition(source, provider_name, during)
+        if p.state == 'locked' and p.holder != caller and not override:
+            raise Refused('55006')
+        del source.partitions[p.provider, p.start, p.end]
+        source.changed()
+        self.event(source, 'retire', p.provider, p, caller)
+        return True
+
+    @staticmethod
+    def usable(holder, lease=None):
+        if holder is not None:
+            check_name(holder)
+        if lease is not None and lease.microseconds is None:
+            raise Refused('22023')
+
+    def lock(self, source, p, holder, lease, reason, override):
+        event = 'lock'
+        if p.state == 'locked':
+            if p.holder == holder:
+                p.lease = lease
+                p.reason = p.reason if reason is None else cut_reason(reason)
+                return False
+            if not override and (p.lease is None or p.lease.microseconds > 0):
+                raise Refused('55006')
+            event = 'take_over'
+        p.state, p.holder, p.lease, p.reason = 'locked', holder, lease, cut_reason(reason)
+        p.since = self.version()
+        source.changed()
+        self.event(source, event, p.provider, p, holder, p.reason)
+        return True
+
+    def unlock(self, source, p, holder, override):
+        if p.state == 'unlocked':
+            return False
+        if p.state == 'locked' and p.holder != holder and not override:
+            raise Refused('55006')
+        p.state, p.ever_unlocked = 'unlocked', True
+        p.holder = p.lease = p.reason = None
+        source.changed()
+        self.event(source, 'unlock', p.provider, p, holder)
+        return True
+
+    def fail(self, source, p, holder, reason, override):
+        if p.state == 'failed':
+            return False
+        if p.state == 'locked' and p.holder != holder and not override:
+            raise Refused('55006')
+        p.state, p.holder, p.lease, p.reason = 'failed', holder, None, cut_reason(reason)
+        p.since = self.version()
+        source.changed()
+        self.event(source, 'fail', p.provider, p, holder, p.reason)
+        return True
+
+    # -- questions
+
+    def known(self, source_name):
+        required(source_name)
+        if source_name not in self.sources:
+            raise Refused('42704')
+        return self.sources[source_name]
+
+    def check_readiness(self, source_name, during):
+        required(source_name, during)
+        start, end = finite(during)
+        source = self.known(source_name)
+        return all(source.ready(i) for i in source.instants(start, end))
+
+    def assert_ready(self, source_name, during):
+        if not self.check_readiness(source_name, during):
+            raise Refused('55000')
+        return True
+
+    def all_ready(self, source_names, during):
+        required(source_names, during)
+        required(*source_names)
+        if not source_names:
+            raise Refused('22023')
+        return all([self.check_readiness(name, during) for name in source_names])
+
+    def ready_until(self, source_name, since):
+        required(source_name, since)
+        source = self.known(source_name)
+        if since in (INFINITY, MINUS_INFINITY):
+            raise Refused('22023')
+        instants = [i for i, point in enumerate(source.points) if point <= since]
+        if not instants or not source.ready(instants[-1]):
+            return None
+        return next(point for i, point in enumerate(source.points)
+                    if point > since and not source.ready(i))
+
+    def ready_ranges(self, source_name, during):
+        required(source_name, during)
+        source = self.known(source_name)
+        if during.empty:
+            raise Refused('22023')
+        return source.runs({i for i in source.instants(*during.half_open()) if source.ready(i)})
