@@ -35,13 +35,18 @@ connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
 
 
 def look(start, end):
-    """Ask and read in one snapshot, so that the answer holds for what is read."""
+    """Ask and read in one snapshot, so that the answer holds for what is read.
+    Returns whether it is ready, the number of rows, and who is in the way."""
     cursor.execute("SELECT partreg.check_readiness(%s, %s, %s)", (source, start, end))
     ready = cursor.fetchone()[0]
     cursor.execute(count, (start, end))
     found = cursor.fetchone()[0]
+    cursor.execute(
+        "SELECT string_agg(DISTINCT provider_name, ', ')"
+        " FROM partreg.explain_readiness(%s, tstzrange(%s, %s))", (source, start, end))
+    in_the_way = cursor.fetchone()[0]
     connection.commit()
-    return ready, found
+    return ready, found, in_the_way
 
 
 def wait_for_news():
@@ -53,44 +58,33 @@ def wait_for_news():
     return bool(connection.notifies)
 
 
-def obstacles(start, end):
-    cursor.execute(
-        "SELECT state, provider_name, holder"
-        " FROM partreg.explain_readiness(%s, tstzrange(%s, %s))", (source, start, end))
-    lines = [f"{state}, provider {provider}, holder {holder}"
-             for state, provider, holder in cursor]
-    connection.commit()
-    return lines
-
-
 half_read = 0       # hours that were read and were not complete: must stay 0
 half_avoided = 0    # hours that were found half loaded, and not read then
 start = datetime.datetime.fromisoformat(first_hour)
 
+print("consumer  (in brackets: whom it waited for)")
 for _ in range(hours):
     end = start + datetime.timedelta(hours=1)
-    refused = []    # the rows that were there when the hour was not ready
+    refused = []    # what was seen while the hour was not ready
     silence = 0
     while True:
         connection.notifies.clear()     # before the look, not after it
-        ready, found = look(start, end)
+        ready, found, in_the_way = look(start, end)
         if ready:
             break
-        refused.append(found)
+        refused.append((found, in_the_way))
         silence = 0 if wait_for_news() else silence + 1
         if silence == PATIENCE:
-            print(f"consumer      {start:%H:%M} is still not ready:", *obstacles(start, end), sep="\n  ")
-            sys.exit(1)
+            sys.exit(f"consumer  {start:%H:%M}  gave up, not ready at {found} rows ({in_the_way})")
 
     half_read += found != rows
-    half_avoided += any(0 < n < rows for n in refused)
-    story = f"ready, read {found} rows"
+    half_avoided += any(0 < n < rows for n, _ in refused)
+    line = f"consumer  {start:%H:%M}  read {found} rows"
     if refused:
-        seen = ", ".join(str(n) for n in dict.fromkeys(refused))
-        story += f" (looked {len(refused) + 1} times; not ready with {seen} rows in the table)"
-    print(f"consumer      {start:%H:%M}  {story}")
+        line += "; not ready at " + ", ".join(f"{n} rows ({who})" for n, who in dict.fromkeys(refused))
+    print(line)
     start = end
 
-print(f"consumer      hours read: {hours}; half loaded among them: {half_read}")
-print(f"              half loaded when looked at too early, and not read then: {half_avoided}")
+print(f"consumer  hours read: {hours}; half loaded among them: {half_read}")
+print(f"consumer  hours found half loaded while not ready, and left alone then: {half_avoided}")
 sys.exit(half_read != 0)

@@ -62,4 +62,4 @@ for _ in range(hours):
 
     start = end
 
-print(f"{provider:<14}{hours} hours loaded, {rows} rows each, and unlocked with their rows")
+print(f"{provider:<9} {hours} hours loaded, {rows} rows each, and unlocked with their rows")

@@ -20,6 +20,7 @@
 #   PG_CONFIG   pg_config of the private copy (private_postgres); before that,
 #               from the environment, the PostgreSQL to copy
 #   PG_MAJOR, PGBIN   its major version, its programs
+#   LIMIT       if set, the seconds that a command may take (run)
 #   PGENV       array PGHOST=… PGPORT=… PGUSER=… PGDATABASE=… (start_cluster)
 
 ROOT=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -59,19 +60,31 @@ as_pg()
 
 # run COMMAND...
 #
-# Run a command in the background, in its own process group, and wait for it.
-# So an interrupt is answered at once, and clean_up can end the command with
-# all its children.  What it leaves behind in its group is ended here.
+# Run a command in the background, in its own process group, and wait for it,
+# for at most LIMIT seconds where that is set.  So an interrupt is answered at
+# once, and clean_up can end the command with all its children.  What it
+# leaves behind in its group is ended here.
 run()
 {
-	local status=0 group
+	local status=0 group watch=
 
 	set -m
 	"$@" </dev/null &
-	set +m
 	group=$!
+	if [[ -n ${LIMIT:-} ]]; then
+		{
+			sleep "$LIMIT"
+			kill -TERM -- "-$group"
+			sleep 10
+			kill -KILL -- "-$group"
+		} >/dev/null 2>&1 &
+		watch=$!
+	fi
+	set +m
 	wait "$group" || status=$?
-	kill -TERM -- "-$group" 2>/dev/null || true
+	for group in "$group" $watch; do
+		kill -TERM -- "-$group" 2>/dev/null || true
+	done
 	return "$status"
 }
 
@@ -177,7 +190,7 @@ as_root()
 # want to ask for a password.
 need_packages()
 {
-	local package missing=()
+	local package log missing=()
 
 	if ! command -v dpkg-query >/dev/null; then
 		say "not a Debian system: taking for granted what $* provide"
@@ -191,11 +204,13 @@ need_packages()
 		die "missing packages: ${missing[*]} (install them, or call this as root or as a user with sudo)"
 	fi
 	update_package_lists
-	say "installing ${missing[*]}"
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+	say "installing ${missing[*]} (this may take a minute or two)"
+	log=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
 		--no-install-recommends -o DPkg::Lock::Timeout=300 \
-		-o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null </dev/null ||
+		-o Dpkg::Use-Pty=0 "${missing[@]}" 2>&1 </dev/null) || {
+		tail -n 20 <<<"$log" >&2
 		die "could not install ${missing[*]}"
+	}
 }
 
 update_package_lists()

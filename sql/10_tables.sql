@@ -117,6 +117,10 @@ COMMENT ON COLUMN partreg.event.id IS 'drawn after the lock on the partition, so
 COMMENT ON COLUMN partreg.event.xid IS 'the top-level transaction that wrote it';
 COMMENT ON COLUMN partreg.event.system_id IS 'with timeline: the era in which xid means something';
 
+COMMENT ON SEQUENCE partreg.source_id_seq IS 'internal: numbers sources';
+COMMENT ON SEQUENCE partreg.provider_id_seq IS 'internal: numbers providers';
+COMMENT ON SEQUENCE partreg.event_id_seq IS 'internal: numbers events';
+
 -- What pg_dump takes along: each table and each sequence.
 SELECT pg_extension_config_dump('partreg.source', '');
 SELECT pg_extension_config_dump('partreg.source_id_seq', '');

@@ -39,3 +39,24 @@ CREATE FUNCTION partreg.assert_ready(source_name text, during tstzrange)
     AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION partreg.assert_ready(text, tstzrange) IS
     'true when the range is ready, else error 55000 with the first five obstacles in its DETAIL';
+
+CREATE FUNCTION partreg.all_ready(source_names text[], during tstzrange)
+    RETURNS boolean
+    LANGUAGE c STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.all_ready(text[], tstzrange) IS
+    'is the range ready in each of the sources?  never NULL';
+
+CREATE FUNCTION partreg.ready_until(source_name text, since timestamptz)
+    RETURNS timestamptz
+    LANGUAGE c STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.ready_until(text, timestamptz) IS
+    'the first instant from since on that is not ready; NULL when since itself is not';
+
+CREATE FUNCTION partreg.ready_ranges(source_name text, during tstzrange)
+    RETURNS tstzmultirange
+    LANGUAGE c STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.ready_ranges(text, tstzrange) IS
+    'the part of a range, which may be unbounded, that is ready';

@@ -8,16 +8,27 @@ CREATE VIEW partreg._routine_level (routine, level) AS
            ('explain_readiness', 'reader'),
            ('assert_ready', 'reader'),
            ('coalesce_ranges', 'reader'),
+           ('all_ready', 'reader'),
+           ('ready_until', 'reader'),
+           ('ready_ranges', 'reader'),
+           ('verify', 'reader'),
            ('register_provider', 'writer'),
            ('register_partition', 'writer'),
            ('lock_partition', 'writer'),
            ('unlock_partition', 'writer'),
            ('fail_partition', 'writer'),
+           ('register_partitions', 'writer'),
+           ('lock_partitions', 'writer'),
+           ('unlock_partitions', 'writer'),
+           ('retire_partition', 'writer'),
+           ('rotate_access_token', 'writer'),
+           ('revoke_provider', 'writer'),
            ('set_owner', 'writer'),
            ('set_readiness_rule', 'writer'),
            ('set_effective', 'writer'),
            ('set_trusted_role', 'writer'),
-           ('register_source', 'admin');
+           ('register_source', 'admin'),
+           ('drop_source', 'admin');
 COMMENT ON VIEW partreg._routine_level IS 'internal: which level of grant_privileges() a routine belongs to';
 
 CREATE FUNCTION partreg.grant_privileges(grantee text, level text)
@@ -79,20 +90,44 @@ $$;
 COMMENT ON FUNCTION partreg.grant_privileges(text, text) IS
     'gives a role exactly one level: none, reader, writer or admin; for the owner of the extension';
 
--- Whatever default privileges of the database gave away is taken back.
-REVOKE ALL ON SCHEMA partreg FROM PUBLIC;
-REVOKE ALL ON ALL TABLES IN SCHEMA partreg FROM PUBLIC;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA partreg FROM PUBLIC;
-REVOKE ALL ON ALL ROUTINES IN SCHEMA partreg FROM PUBLIC;
+-- PUBLIC has nothing, and whatever ALTER DEFAULT PRIVILEGES gave to roles when
+-- the objects above were made is taken back.
 DO $$
 DECLARE
-    type_name regtype;
+    gone record;
 BEGIN
-    FOR type_name IN
-        SELECT t.oid FROM pg_catalog.pg_type t
+    REVOKE ALL ON SCHEMA partreg FROM PUBLIC;
+    REVOKE ALL ON ALL TABLES IN SCHEMA partreg FROM PUBLIC;
+    REVOKE ALL ON ALL SEQUENCES IN SCHEMA partreg FROM PUBLIC;
+    REVOKE ALL ON ALL ROUTINES IN SCHEMA partreg FROM PUBLIC;
+    FOR gone IN
+        SELECT t.oid::regtype AS type
+          FROM pg_catalog.pg_type t
          WHERE t.typnamespace = 'partreg'::regnamespace AND t.typcategory <> 'A'
     LOOP
-        EXECUTE format('REVOKE ALL ON TYPE %s FROM PUBLIC', type_name);
+        EXECUTE format('REVOKE ALL ON TYPE %s FROM PUBLIC', gone.type);
+    END LOOP;
+
+    FOR gone IN
+        SELECT o.kind, o.name, a.grantee::regrole AS grantee
+          FROM (SELECT 'SCHEMA' AS kind, n.nspname::text AS name, n.nspacl AS acl, n.nspowner AS owner
+                  FROM pg_catalog.pg_namespace n WHERE n.nspname = 'partreg'
+                 UNION ALL
+                SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+                       c.oid::regclass::text, c.relacl, c.relowner
+                  FROM pg_catalog.pg_class c
+                 WHERE c.relnamespace = 'partreg'::regnamespace AND c.relkind IN ('r', 'v', 'S')
+                 UNION ALL
+                SELECT 'ROUTINE', p.oid::regprocedure::text, p.proacl, p.proowner
+                  FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'partreg'::regnamespace
+                 UNION ALL
+                SELECT 'TYPE', t.oid::regtype::text, t.typacl, t.typowner
+                  FROM pg_catalog.pg_type t
+                 WHERE t.typnamespace = 'partreg'::regnamespace AND t.typcategory <> 'A') o
+         CROSS JOIN LATERAL (SELECT DISTINCT x.grantee FROM aclexplode(o.acl) x) a
+         WHERE a.grantee <> o.owner
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s %s FROM %s', gone.kind, gone.name, gone.grantee);
     END LOOP;
 END;
 $$;

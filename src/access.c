@@ -275,15 +275,14 @@ take_provider_lock(int32 provider_id, ProviderLock lock)
 }
 
 /*
- * May the caller write to a provider's partitions (PROVIDER_WRITER), or change
- * the provider itself (which takes the source token)?  If so its row is locked
- * when this returns.
+ * May the caller write to a provider's partitions, or, with the source token
+ * only, change the provider itself?  If so its row is locked when this returns.
  */
 void
 access_provider(const char *source_name, const char *provider_name,
-				const char *token, ProviderLock lock, Access *access)
+				const char *token, ProviderLock lock, bool source_token_only,
+				Access *access)
 {
-	bool		source_token_only = lock != PROVIDER_WRITER;
 	int32		locked;
 
 	judge_provider(source_name, provider_name, token, source_token_only,
@@ -320,6 +319,9 @@ judge_source(const char *source_name, const char *token, Access *access)
 static Statement lock_source = {
 	"SELECT 1 FROM partreg.source WHERE id = $1 FOR NO KEY UPDATE", 1, {INT4OID}
 };
+static Statement lock_source_for_drop = {
+	"SELECT 1 FROM partreg.source WHERE id = $1 FOR UPDATE", 1, {INT4OID}
+};
 static Statement share_source = {
 	"SELECT 1 FROM partreg.source WHERE id = $1 FOR KEY SHARE", 1, {INT4OID}
 };
@@ -334,9 +336,13 @@ take_source_lock(Statement *lock, int32 source_id)
 		raise_concurrent_change();
 }
 
-/* May the caller change a source?  If so its row is locked for an update. */
+/*
+ * May the caller change a source?  If so its row is locked, and for a drop
+ * nobody is registering a provider of it.
+ */
 void
-access_source(const char *source_name, const char *token, Access *access)
+access_source(const char *source_name, const char *token, bool for_drop,
+			  Access *access)
 {
 	int32		locked;
 
@@ -344,7 +350,8 @@ access_source(const char *source_name, const char *token, Access *access)
 	do
 	{
 		locked = access->source_id;
-		take_source_lock(&lock_source, locked);
+		take_source_lock(for_drop ? &lock_source_for_drop : &lock_source,
+						 locked);
 		judge_source(source_name, token, access);
 	} while (access->source_id != locked);
 }

@@ -26,9 +26,9 @@ typedef enum ProviderLock
 
 extern void access_provider(const char *source_name, const char *provider_name,
 							const char *token, ProviderLock lock,
-							Access *access);
+							bool source_token_only, Access *access);
 extern void access_source(const char *source_name, const char *token,
-						  Access *access);
+						  bool for_drop, Access *access);
 extern void access_source_by_token(const char *token, Access *access);
 extern void access_owner(const char *source_name, const char *provider_name,
 						 Access *access);

@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -282,6 +283,28 @@ argument_duration(FunctionCallInfo fcinfo, int argno)
 						argument_label(fcinfo, argno)),
 				 errhint("Give days, hours, minutes or seconds, not months, and nothing negative.")));
 	return result;
+}
+
+/* When a length of time is over. */
+TimestampTz
+timestamp_after(TimestampTz now, int64 duration)
+{
+	TimestampTz result;
+
+	if (pg_add_s64_overflow(now, duration, &result) ||
+		!IS_VALID_TIMESTAMP(result))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("length of time ends beyond the last timestamp"),
+				 errhint("Give a shorter one.")));
+	return result;
+}
+
+Datum
+empty_range(void)
+{
+	return RangeTypePGetDatum(make_empty_range(lookup_type_cache(TSTZRANGEOID,
+																 TYPECACHE_RANGE_INFO)));
 }
 
 /* [start, end) as a tstzrange; INTERVAL_MIN and INTERVAL_MAX are no bound. */

@@ -22,6 +22,8 @@ extern TimeInterval argument_interval(FunctionCallInfo fcinfo, int argno);
 extern bool range_to_interval(RangeType *range, TimeInterval *result);
 extern TimeInterval interval_between(TimestampTz start_at, TimestampTz end_at);
 extern int64 argument_duration(FunctionCallInfo fcinfo, int argno);
+extern TimestampTz timestamp_after(TimestampTz now, int64 duration);
+extern Datum empty_range(void);
 extern Datum interval_to_range(TimeInterval interval);
 
 extern bool looks_like_token(const char *string);

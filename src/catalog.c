@@ -17,18 +17,16 @@
  * - What the index itself holds is not fetched from the table where the
  *	 visibility map says that all is visible there.
  *
- * - A source's row is remembered by its place: source_lookup().
+ * - The rows that are wanted most are remembered by their place: recall.c.
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
-#include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/visibilitymap.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "storage/bufmgr.h"
@@ -37,7 +35,6 @@
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -86,6 +83,18 @@ relation_oid(const char *name)
 }
 
 /*
+ * Open a table whose OID is remembered from the last use of an index; NULL: it
+ * is not remembered, or the table is gone.
+ */
+Relation
+catalog_reopen_table(CatalogIndex which)
+{
+	if (!OidIsValid(oids[which].table))
+		return NULL;
+	return try_relation_open(oids[which].table, AccessShareLock);
+}
+
+/*
  * Open an index and its table for reading under a snapshot, which has to be
  * the active one or registered.
  */
@@ -104,9 +113,7 @@ catalog_begin(CatalogScan *scan, CatalogIndex which, Snapshot snapshot)
 	 * A kept OID may belong to a table that is gone since (DROP EXTENSION,
 	 * CREATE EXTENSION): the lock tells, and we look again by name.
 	 */
-	scan->table = NULL;
-	if (OidIsValid(oids[which].table))
-		scan->table = try_relation_open(oids[which].table, AccessShareLock);
+	scan->table = catalog_reopen_table(which);
 	if (scan->table == NULL)
 	{
 		Oid			table = relation_oid(names[which].table);
@@ -161,8 +168,8 @@ catalog_next_entry(CatalogScan *scan, ScanDirection direction)
 }
 
 /* Fetch the row of the current entry; false: no version of it is visible. */
-static bool
-fetch_row(CatalogScan *scan)
+bool
+catalog_fetch_row(CatalogScan *scan)
 {
 	if (scan->slot == NULL)
 		scan->slot = table_slot_create(scan->table, NULL);
@@ -176,7 +183,7 @@ catalog_entry_visible(CatalogScan *scan)
 	BlockNumber block = ItemPointerGetBlockNumber(&scan->scan->xs_heaptid);
 
 	if (!VM_ALL_VISIBLE(scan->table, block, &scan->vmbuffer))
-		return fetch_row(scan);
+		return catalog_fetch_row(scan);
 
 	/* As the row is not read, SERIALIZABLE has to hear of it here. */
 	PredicateLockPage(scan->table, block, scan->snapshot);
@@ -189,7 +196,7 @@ catalog_next_row(CatalogScan *scan, ScanDirection direction)
 {
 	while (catalog_next_entry(scan, direction))
 	{
-		if (fetch_row(scan))
+		if (catalog_fetch_row(scan))
 			return true;
 	}
 	return false;
@@ -225,142 +232,6 @@ catalog_end(CatalogScan *scan)
 	index_endscan(scan->scan);
 	index_close(scan->index, NoLock);
 	table_close(scan->table, NoLock);
-}
-
-/*
- * Source by name.
- *
- * What a backend remembers of a source is where its row was found, not what it
- * said.  At most one version of a row is visible to a snapshot, and a name is
- * unique among visible rows; so if the row at the remembered place (or in its
- * HOT chain) is visible and has the name, it is the one that the index would
- * find, whatever happened in between, and there is nothing to invalidate.
- * Everything else, "unknown" above all, is asked of the index.
- *
- * The buffer is remembered too: ReadRecentBuffer() pins it only if it still
- * holds that block, and never reads beyond the end of a table that shrank.
- */
-#define SOURCE_HINTS	256
-
-typedef struct SourceHint
-{
-	char	   *name;
-	size_t		length;
-	ItemPointerData tid;
-	Buffer		buffer;
-} SourceHint;
-
-static SourceHint source_hints[SOURCE_HINTS];
-
-static bool
-is_named(Datum name, const char *wanted, size_t length)
-{
-	text	   *value = DatumGetTextPP(name);
-
-	return VARSIZE_ANY_EXHDR(value) == length &&
-		memcmp(VARDATA_ANY(value), wanted, length) == 0;
-}
-
-static bool
-is_all(Datum rule)
-{
-	return is_named(rule, "all", 3);
-}
-
-static bool
-lookup_by_hint(Relation table, const SourceHint *hint, Snapshot snapshot,
-			   SourceKey *key)
-{
-	ItemPointerData tid = hint->tid;
-	HeapTupleData tuple;
-	bool		found;
-
-	if (!ReadRecentBuffer(rel_locator(table), MAIN_FORKNUM,
-						  ItemPointerGetBlockNumber(&tid), hint->buffer))
-		return false;
-
-	LockBuffer(hint->buffer, BUFFER_LOCK_SHARE);
-	found = heap_hot_search_buffer(&tid, table, hint->buffer, snapshot,
-								   &tuple, NULL, true);
-	if (found)
-	{
-		TupleDesc	tupdesc = RelationGetDescr(table);
-		bool		isnull;
-
-		found = is_named(heap_getattr(&tuple, Anum_source_name, tupdesc,
-									  &isnull),
-						 hint->name, hint->length);
-		key->id = DatumGetInt32(heap_getattr(&tuple, Anum_source_id, tupdesc,
-											 &isnull));
-		key->needs_all = is_all(heap_getattr(&tuple, Anum_source_rule, tupdesc,
-											 &isnull));
-	}
-	UnlockReleaseBuffer(hint->buffer);
-	return found;
-}
-
-/* Find a source in a snapshot; false: it knows no such source. */
-bool
-source_lookup(const char *name, size_t length, Snapshot snapshot,
-			  SourceKey *key)
-{
-	SourceHint *hint;
-	CatalogScan scan;
-	ScanKeyData keys[1];
-	bool		found = false;
-
-	hint = &source_hints[hash_bytes((const unsigned char *) name, length) %
-						 SOURCE_HINTS];
-	if (hint->name != NULL && hint->length == length &&
-		memcmp(hint->name, name, length) == 0 &&
-		OidIsValid(oids[SOURCE_BY_NAME].table))
-	{
-		Relation	table = try_relation_open(oids[SOURCE_BY_NAME].table,
-											  AccessShareLock);
-
-		if (table != NULL)
-		{
-			found = lookup_by_hint(table, hint, snapshot, key);
-			table_close(table, NoLock);
-			if (found)
-				return true;
-		}
-	}
-
-	catalog_begin(&scan, SOURCE_BY_NAME, snapshot);
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_TEXTEQ,
-				PointerGetDatum(cstring_to_text_with_len(name, length)));
-	catalog_seek(&scan, keys, 1);
-	while (!found && catalog_next_entry(&scan, ForwardScanDirection))
-	{
-		/* The root of the HOT chain; fetching moves xs_heaptid along it. */
-		ItemPointerData tid = scan.scan->xs_heaptid;
-
-		if (fetch_row(&scan))
-		{
-			bool		isnull;
-
-			found = true;
-			key->id = DatumGetInt32(catalog_row_value(&scan, Anum_source_id,
-													  &isnull));
-			key->needs_all = is_all(catalog_row_value(&scan, Anum_source_rule,
-													  &isnull));
-
-			if (hint->name != NULL)
-			{
-				pfree(hint->name);
-				hint->name = NULL;
-			}
-			hint->name = MemoryContextAlloc(TopMemoryContext,
-											Max(length, 1));
-			memcpy(hint->name, name, length);
-			hint->length = length;
-			hint->tid = tid;
-			hint->buffer = ((BufferHeapTupleTableSlot *) scan.slot)->buffer;
-		}
-	}
-	catalog_end(&scan);
-	return found;
 }
 
 /*
@@ -450,7 +321,7 @@ overlap_next(OverlapScan *overlap)
 			};
 
 			if (interval_overlaps(during, overlap->window) &&
-				fetch_row(&overlap->scan))
+				catalog_fetch_row(&overlap->scan))
 			{
 				overlap->during = during;
 				return true;
@@ -462,8 +333,29 @@ overlap_next(OverlapScan *overlap)
 	}
 }
 
+/* Leave out what is left of the current class, which starts later. */
+void
+overlap_skip_class(OverlapScan *overlap)
+{
+	overlap->in_class = false;
+}
+
 void
 overlap_end(OverlapScan *overlap)
 {
 	catalog_end(&overlap->scan);
+}
+
+PG_FUNCTION_INFO_V1(_length_class);
+
+/*
+ * _length_class(start_at timestamptz, end_at timestamptz) returns smallint
+ *		For verify(), which files everything anew and compares.
+ */
+Datum
+_length_class(PG_FUNCTION_ARGS)
+{
+	TimeInterval interval = {PG_GETARG_TIMESTAMPTZ(0), PG_GETARG_TIMESTAMPTZ(1)};
+
+	PG_RETURN_INT16(length_class(interval));
 }

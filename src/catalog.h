@@ -34,6 +34,11 @@
 #define Anum_provider_old_token_until	11
 #define Anum_provider_revoked_at		12
 
+/* partreg.coverage */
+#define Anum_coverage_source_id			1
+#define Anum_coverage_span_start		3
+#define Anum_coverage_span_end			4
+
 /* partreg.partition */
 #define Anum_partition_registered_at	5
 #define Anum_partition_first_unlocked_at 6
@@ -74,25 +79,17 @@ typedef struct CatalogScan
 	Buffer		vmbuffer;
 } CatalogScan;
 
+extern Relation catalog_reopen_table(CatalogIndex which);
 extern void catalog_begin(CatalogScan *scan, CatalogIndex which,
 						  Snapshot snapshot);
 extern void catalog_seek(CatalogScan *scan, ScanKey keys, int nkeys);
 extern bool catalog_next_entry(CatalogScan *scan, ScanDirection direction);
+extern bool catalog_fetch_row(CatalogScan *scan);
 extern bool catalog_entry_visible(CatalogScan *scan);
 extern bool catalog_next_row(CatalogScan *scan, ScanDirection direction);
 extern Datum catalog_entry_value(CatalogScan *scan, int column);
 extern Datum catalog_row_value(CatalogScan *scan, int attnum, bool *isnull);
 extern void catalog_end(CatalogScan *scan);
-
-/* What a question needs to know of a source */
-typedef struct SourceKey
-{
-	int32		id;
-	bool		needs_all;		/* rule "all" */
-} SourceKey;
-
-extern bool source_lookup(const char *name, size_t length, Snapshot snapshot,
-						  SourceKey *key);
 
 /* All members of a group that overlap a window: see overlap_seek(). */
 typedef struct OverlapScan
@@ -111,6 +108,7 @@ extern void overlap_begin(OverlapScan *overlap, CatalogIndex which,
 extern void overlap_seek(OverlapScan *overlap, int32 group,
 						 TimeInterval window);
 extern bool overlap_next(OverlapScan *overlap);
+extern void overlap_skip_class(OverlapScan *overlap);
 extern void overlap_end(OverlapScan *overlap);
 
 #endif							/* PARTREG_CATALOG_H */

@@ -27,6 +27,13 @@
  *	 somebody else is joining are skipped.  Not under REPEATABLE READ or
  *	 SERIALIZABLE, where to touch rows means to risk a serialization failure
  *	 for nothing.
+ *
+ * - Withdrawing: the provider's row is locked FOR UPDATE, so nobody adds.  What
+ *	 the other partitions of the provider still make available stays; the rest
+ *	 of the interval is cut out of the spans.  A REPEATABLE READ transaction may
+ *	 have a snapshot from before some writer's commit, and would cut out too
+ *	 much or too little: it looks by its snapshot and by the latest, and gives
+ *	 up if it sees two different things.
  */
 #include "postgres.h"
 
@@ -251,18 +258,27 @@ static Statement stretch_span = {
 	4, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
+/* The provider's spans that overlap an interval, in a snapshot, sorted */
+static void
+read_spans(const Access *access, TimeInterval interval, Snapshot snapshot,
+		   IntervalSet *spans)
+{
+	CoverageScan coverage;
+
+	coverage_begin(&coverage, access->source_id, snapshot);
+	coverage_collect(&coverage, access->provider_id, interval, spans);
+	coverage_end(&coverage);
+}
+
 /* What of an interval is not in the provider's visible spans? */
 static void
 find_missing(const Access *access, TimeInterval interval, IntervalSet *missing)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	CoverageScan coverage;
 	IntervalSet spans = {0};
 
 	missing->count = 0;
-	coverage_begin(&coverage, access->source_id, snapshot);
-	coverage_collect(&coverage, access->provider_id, interval, &spans);
-	coverage_end(&coverage);
+	read_spans(access, interval, snapshot, &spans);
 	UnregisterSnapshot(snapshot);
 
 	interval_set_coalesce(&spans);
@@ -417,5 +433,100 @@ coverage_add(const Access *access, TimeInterval interval)
 	{
 		join_neighbours(access, interval.start, BackwardScanDirection);
 		join_neighbours(access, interval.end, ForwardScanDirection);
+	}
+}
+
+/*
+ * What the partitions of a provider make available of an interval, in a
+ * snapshot.
+ */
+static void
+read_supplied(const Access *access, TimeInterval interval, Snapshot snapshot,
+			  IntervalSet *supplied)
+{
+	OverlapScan overlap;
+
+	overlap_begin(&overlap, PARTITION_BY_KEY, snapshot);
+	overlap_seek(&overlap, access->provider_id, interval);
+	while (overlap_next(&overlap))
+	{
+		bool		never_unlocked;
+
+		catalog_row_value(&overlap.scan, Anum_partition_first_unlocked_at,
+						  &never_unlocked);
+		if (!never_unlocked)
+			interval_set_add(supplied, overlap.during);
+	}
+	overlap_end(&overlap);
+	interval_set_coalesce(supplied);
+}
+
+static bool
+same_set(const IntervalSet *a, const IntervalSet *b)
+{
+	return a->count == b->count &&
+		(a->count == 0 ||
+		 memcmp(a->items, b->items, a->count * sizeof(TimeInterval)) == 0);
+}
+
+/* Does the transaction's snapshot know what is there now? */
+static void
+refuse_old_snapshot(const Access *access, TimeInterval interval,
+					const IntervalSet *spans, const IntervalSet *supplied)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	IntervalSet spans_now = {0};
+	IntervalSet supplied_now = {0};
+
+	read_spans(access, interval, snapshot, &spans_now);
+	read_supplied(access, interval, snapshot, &supplied_now);
+	UnregisterSnapshot(snapshot);
+	if (!same_set(spans, &spans_now) || !same_set(supplied, &supplied_now))
+		raise_concurrent_change();
+}
+
+/*
+ * Take back what only a partition made available that is deleted already, on
+ * behalf of a provider whose row is locked FOR UPDATE.
+ */
+void
+coverage_withdraw(const Access *access, TimeInterval interval)
+{
+	static Statement delete_span = {
+		"DELETE FROM partreg.coverage"
+		" WHERE source_id = $1 AND provider_id = $2 AND span_start = $3",
+		3, {INT4OID, INT4OID, TIMESTAMPTZOID}
+	};
+	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	IntervalSet spans = {0};
+	IntervalSet supplied = {0};
+	IntervalSet lost = {0};
+	Datum		values[4];
+
+	read_spans(access, interval, snapshot, &spans);
+	read_supplied(access, interval, snapshot, &supplied);
+	UnregisterSnapshot(snapshot);
+	if (IsolationUsesXactSnapshot())
+		refuse_old_snapshot(access, interval, &spans, &supplied);
+
+	interval_set_gaps(&supplied, interval, &lost);
+	values[0] = Int32GetDatum(access->source_id);
+	values[1] = Int32GetDatum(access->provider_id);
+	for (size_t i = 0; i < spans.count; i++)
+	{
+		IntervalSet span = {&spans.items[i], 1, 1};
+		IntervalSet rest = {0};
+
+		interval_set_subtract(&span, &lost, &rest);
+		if (same_set(&span, &rest))
+			continue;
+		values[2] = TimestampTzGetDatum(spans.items[i].start);
+		statement_run(&delete_span, values, NULL);
+		for (size_t j = 0; j < rest.count; j++)
+		{
+			values[2] = TimestampTzGetDatum(rest.items[j].start);
+			values[3] = TimestampTzGetDatum(rest.items[j].end);
+			statement_run(&insert_span, values, NULL);
+		}
 	}
 }

@@ -28,5 +28,6 @@ extern void coverage_end(CoverageScan *coverage);
 
 /* Writing */
 extern void coverage_add(const Access *access, TimeInterval interval);
+extern void coverage_withdraw(const Access *access, TimeInterval interval);
 
 #endif							/* PARTREG_COVERAGE_H */

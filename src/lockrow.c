@@ -11,6 +11,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
@@ -106,4 +107,47 @@ lockrow_find(int32 source_id, int32 provider_id, TimeInterval during,
 			raise_concurrent_change();
 	}
 	return found;
+}
+
+/*
+ * Under REPEATABLE READ and SERIALIZABLE: does the transaction's snapshot know
+ * the lock rows of a provider that overlap a window as they are now?  Their
+ * partitions are locked.
+ */
+void
+lockrow_refuse_old_snapshot(int32 source_id, int32 provider_id,
+							TimeInterval window)
+{
+	OverlapScan overlap;
+	Snapshot	snapshots[2];
+	uint64		rows[2] = {0, 0};
+	uint64		versions[2] = {0, 0};
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	snapshots[0] = RegisterSnapshot(GetTransactionSnapshot());
+	snapshots[1] = RegisterSnapshot(GetLatestSnapshot());
+	for (int i = 0; i < 2; i++)
+	{
+		overlap_begin(&overlap, LOCK_BY_KEY, snapshots[i]);
+		overlap_seek(&overlap, source_id, window);
+		while (overlap_next(&overlap))
+		{
+			bool		isnull;
+			ItemPointer tid = &overlap.scan.slot->tts_tid;
+
+			if (DatumGetInt32(catalog_row_value(&overlap.scan,
+												Anum_lock_provider_id,
+												&isnull)) != provider_id)
+				continue;
+			rows[i]++;
+			versions[i] = hash_combine64(versions[i],
+										 ((uint64) ItemPointerGetBlockNumber(tid) << 16) |
+										 ItemPointerGetOffsetNumber(tid));
+		}
+		overlap_end(&overlap);
+		UnregisterSnapshot(snapshots[i]);
+	}
+	if (rows[0] != rows[1] || versions[0] != versions[1])
+		raise_concurrent_change();
 }

@@ -24,5 +24,7 @@ typedef struct LockRow
 extern void lockrow_read(CatalogScan *scan, LockRow *row);
 extern bool lockrow_find(int32 source_id, int32 provider_id,
 						 TimeInterval during, LockRow *row);
+extern void lockrow_refuse_old_snapshot(int32 source_id, int32 provider_id,
+										TimeInterval window);
 
 #endif							/* PARTREG_LOCKROW_H */

@@ -372,7 +372,8 @@ explain(FunctionCallInfo fcinfo, Explanation *explanation)
 	argument_require(fcinfo, 1);
 	explanation->window = argument_interval(fcinfo, 1);
 	explanation->snapshot = GetActiveSnapshot();
-	explanation->source = readiness_source(fcinfo, 0, explanation->snapshot);
+	explanation->source = readiness_source(PG_GETARG_TEXT_PP(0),
+											 explanation->snapshot);
 	explanation->providers = readiness_providers(explanation->source.id,
 												 explanation->window, true,
 												 explanation->snapshot);

@@ -20,7 +20,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "common/int.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -30,7 +29,7 @@
 #include "compat.h"
 #include "coverage.h"
 #include "history.h"
-#include "lockrow.h"
+#include "partition.h"
 #include "statement.h"
 
 PG_FUNCTION_INFO_V1(register_partition);
@@ -38,27 +37,8 @@ PG_FUNCTION_INFO_V1(lock_partition);
 PG_FUNCTION_INFO_V1(unlock_partition);
 PG_FUNCTION_INFO_V1(fail_partition);
 
-typedef enum PartitionState
-{
-	STATE_REGISTERED,
-	STATE_LOCKED,
-	STATE_UNLOCKED,
-	STATE_FAILED
-} PartitionState;
-
-/* A partition whose row we have locked */
-typedef struct Partition
-{
-	Access		access;
-	TimeInterval during;
-	PartitionState state;
-	bool		first_unlocked; /* has been, ever */
-	LockRow		lock;			/* where the state is locked or failed */
-	TimestampTz now;			/* when its row was ours */
-} Partition;
-
 /* The key of a partition: four values. */
-static void
+void
 partition_key(const Access *access, TimeInterval during, Datum *values)
 {
 	values[0] = Int32GetDatum(access->provider_id);
@@ -66,10 +46,6 @@ partition_key(const Access *access, TimeInterval during, Datum *values)
 	values[2] = TimestampTzGetDatum(during.start);
 	values[3] = TimestampTzGetDatum(during.end);
 }
-
-#define PARTITION_KEY_TYPES INT4OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID
-#define IS_PARTITION \
-	" provider_id = $1 AND length_class = $2 AND start_at = $3 AND end_at = $4"
 
 /* A range as it stands in messages: ISO, in the session's time zone. */
 static char *
@@ -85,8 +61,9 @@ show_interval(TimeInterval during)
  * changing it.  Arguments 0 to 3 of the calling function are source_name,
  * provider_name, during and access_token.
  */
-static void
-take_partition(FunctionCallInfo fcinfo, Partition *partition)
+void
+partition_take(FunctionCallInfo fcinfo, ProviderLock lock,
+			   Partition *partition)
 {
 	static Statement lock_row = {
 		"SELECT first_unlocked_at FROM partreg.partition"
@@ -97,7 +74,7 @@ take_partition(FunctionCallInfo fcinfo, Partition *partition)
 	bool		isnull;
 
 	access_provider(argument_text(fcinfo, 0), argument_text(fcinfo, 1),
-					argument_text(fcinfo, 3), PROVIDER_WRITER,
+					argument_text(fcinfo, 3), lock, false,
 					&partition->access);
 	partition->during = argument_interval(fcinfo, 2);
 
@@ -127,26 +104,35 @@ is_held_by(const Partition *partition, const char *holder)
 }
 
 /* Complain that somebody else holds the lock (55006). */
-pg_attribute_noreturn() static void
-raise_held(const Partition *partition)
+void
+raise_held(TimeInterval during, const char *provider_name,
+		   const LockRow *lock)
 {
-	const LockRow *lock = &partition->lock;
 	bool		over = lock->has_lease &&
-		lock->lease_expires_at <= partition->now;
+		lock->lease_expires_at <= GetCurrentTimestamp();
 
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_IN_USE),
 			 errmsg("partition %s of provider \"%s\" is locked by another holder",
-					show_interval(partition->during),
-					quotable(partition->access.provider_name)),
+					show_interval(during), quotable(provider_name)),
 			 errdetail("It has been held by \"%s\" since %s.",
 					   quotable(lock->holder), timestamptz_to_str(lock->since)),
 			 over ? errhint("Its lease is over: lock_partition() takes it over.")
 			 : errhint("Name the same holder, wait, or override it with the source token.")));
 }
 
+/* Another holder's lock stands; the source token overrides it. */
+void
+partition_refuse_other_holder(const Partition *partition, const char *holder)
+{
+	if (partition->state == STATE_LOCKED && !is_held_by(partition, holder) &&
+		!partition->access.by_source_token)
+		raise_held(partition->during, partition->access.provider_name,
+				   &partition->lock);
+}
+
 /* The holder named in an argument, or the caller's role. */
-static const char *
+const char *
 argument_holder(FunctionCallInfo fcinfo, int argno)
 {
 	if (PG_ARGISNULL(argno))
@@ -154,16 +140,18 @@ argument_holder(FunctionCallInfo fcinfo, int argno)
 	return argument_name(fcinfo, argno);
 }
 
-static void
+/* source_name, provider_name and during */
+void
 require_partition_arguments(FunctionCallInfo fcinfo)
 {
 	for (int i = 0; i < 3; i++)
 		argument_require(fcinfo, i);
 }
 
-static void
-record(const Partition *partition, const char *event, const char *holder,
-	   const char *reason)
+/* An event of a partition */
+void
+partition_record(const Partition *partition, const char *event,
+				 const char *holder, const char *reason)
 {
 	history_record(&(Event) {
 		.event = event, .access = &partition->access,
@@ -206,6 +194,21 @@ put_lock(const Partition *partition, const char *state, const char *holder,
 	statement_run(&upsert, values, nulls);
 }
 
+/* Delete the lock row. */
+void
+partition_delete_lock(const Partition *partition)
+{
+	static Statement delete_lock = {
+		"DELETE FROM partreg.lock WHERE" IS_PARTITION " AND source_id = $5",
+		5, {PARTITION_KEY_TYPES, INT4OID}
+	};
+	Datum		values[5];
+
+	partition_key(&partition->access, partition->during, values);
+	values[4] = Int32GetDatum(partition->access.source_id);
+	statement_run(&delete_lock, values, NULL);
+}
+
 /*
  * register_partition(source_name text, provider_name text, during tstzrange,
  *					  access_token text DEFAULT NULL,
@@ -229,7 +232,7 @@ register_partition(PG_FUNCTION_ARGS)
 	require_partition_arguments(fcinfo);
 	write_begin("register_partition()");
 	access_provider(argument_text(fcinfo, 0), argument_text(fcinfo, 1),
-					argument_text(fcinfo, 3), PROVIDER_WRITER,
+					argument_text(fcinfo, 3), PROVIDER_WRITER, false,
 					&partition.access);
 	partition.during = argument_interval(fcinfo, 2);
 	partition.now = GetCurrentTimestamp();
@@ -238,7 +241,7 @@ register_partition(PG_FUNCTION_ARGS)
 	values[4] = TimestampTzGetDatum(partition.now);
 	is_new = statement_run(&insert_partition, values, NULL) > 0;
 	if (is_new)
-		record(&partition, "register_partition", NULL, NULL);
+		partition_record(&partition, "register_partition", NULL, NULL);
 	else if (PG_ARGISNULL(4) || !PG_GETARG_BOOL(4))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -269,32 +272,26 @@ lock_partition(PG_FUNCTION_ARGS)
 	const LockRow *lock = &partition.lock;
 	const char *holder;
 	const char *reason;
-	int64		lease = 0;
 	TimestampTz lease_expires_at;
 	const TimestampTz *expires = NULL;
 	bool		newly = true;
 
 	require_partition_arguments(fcinfo);
 	write_begin("lock_partition()");
-	take_partition(fcinfo, &partition);
+	partition_take(fcinfo, PROVIDER_WRITER, &partition);
 	holder = argument_holder(fcinfo, 4);
 	reason = argument_reason(fcinfo, 6);
 	if (!PG_ARGISNULL(5))
 	{
-		lease = argument_duration(fcinfo, 5);
-		if (pg_add_s64_overflow(partition.now, lease, &lease_expires_at) ||
-			!IS_VALID_TIMESTAMP(lease_expires_at))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("lease ends beyond the last timestamp"),
-					 errhint("Without a lease, a lock is never taken over.")));
+		lease_expires_at = timestamp_after(partition.now,
+										   argument_duration(fcinfo, 5));
 		expires = &lease_expires_at;
 	}
 
 	if (partition.state != STATE_LOCKED)
 	{
 		put_lock(&partition, "locked", holder, expires, reason, partition.now);
-		record(&partition, "lock", holder, reason);
+		partition_record(&partition, "lock", holder, reason);
 	}
 	else if (is_held_by(&partition, holder))
 	{
@@ -306,10 +303,10 @@ lock_partition(PG_FUNCTION_ARGS)
 			 (lock->has_lease && lock->lease_expires_at <= partition.now))
 	{
 		put_lock(&partition, "locked", holder, expires, reason, partition.now);
-		record(&partition, "take_over", holder, reason);
+		partition_record(&partition, "take_over", holder, reason);
 	}
 	else
-		raise_held(&partition);
+		raise_held(partition.during, partition.access.provider_name, lock);
 	write_end();
 	PG_RETURN_BOOL(newly);
 }
@@ -326,10 +323,6 @@ lock_partition(PG_FUNCTION_ARGS)
 Datum
 unlock_partition(PG_FUNCTION_ARGS)
 {
-	static Statement delete_lock = {
-		"DELETE FROM partreg.lock WHERE" IS_PARTITION " AND source_id = $5",
-		5, {PARTITION_KEY_TYPES, INT4OID}
-	};
 	static Statement mark_unlocked = {
 		"UPDATE partreg.partition SET first_unlocked_at = $5 WHERE" IS_PARTITION,
 		5, {PARTITION_KEY_TYPES, TIMESTAMPTZOID}
@@ -340,31 +333,26 @@ unlock_partition(PG_FUNCTION_ARGS)
 
 	require_partition_arguments(fcinfo);
 	write_begin("unlock_partition()");
-	take_partition(fcinfo, &partition);
+	partition_take(fcinfo, PROVIDER_WRITER, &partition);
 	holder = argument_holder(fcinfo, 4);
 
-	if (partition.state == STATE_LOCKED && !is_held_by(&partition, holder) &&
-		!partition.access.by_source_token)
-		raise_held(&partition);
+	partition_refuse_other_holder(&partition, holder);
 	if (partition.state == STATE_UNLOCKED)
 	{
 		write_end();
 		PG_RETURN_BOOL(false);
 	}
 
-	partition_key(&partition.access, partition.during, values);
 	if (partition.state != STATE_REGISTERED)
-	{
-		values[4] = Int32GetDatum(partition.access.source_id);
-		statement_run(&delete_lock, values, NULL);
-	}
+		partition_delete_lock(&partition);
 	if (!partition.first_unlocked)
 	{
+		partition_key(&partition.access, partition.during, values);
 		values[4] = TimestampTzGetDatum(partition.now);
 		statement_run(&mark_unlocked, values, NULL);
 		coverage_add(&partition.access, partition.during);
 	}
-	record(&partition, "unlock", holder, NULL);
+	partition_record(&partition, "unlock", holder, NULL);
 	write_end();
 	PG_RETURN_BOOL(true);
 }
@@ -386,17 +374,15 @@ fail_partition(PG_FUNCTION_ARGS)
 
 	require_partition_arguments(fcinfo);
 	write_begin("fail_partition()");
-	take_partition(fcinfo, &partition);
+	partition_take(fcinfo, PROVIDER_WRITER, &partition);
 	reason = argument_reason(fcinfo, 4);
 	holder = argument_holder(fcinfo, 5);
 
-	if (partition.state == STATE_LOCKED && !is_held_by(&partition, holder) &&
-		!partition.access.by_source_token)
-		raise_held(&partition);
+	partition_refuse_other_holder(&partition, holder);
 	if (partition.state != STATE_FAILED)
 	{
 		put_lock(&partition, "failed", holder, NULL, reason, partition.now);
-		record(&partition, "fail", holder, reason);
+		partition_record(&partition, "fail", holder, reason);
 	}
 	write_end();
 	PG_RETURN_BOOL(partition.state != STATE_FAILED);

@@ -14,11 +14,15 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/multirangetypes.h"
 #include "utils/rangetypes.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 #include "argument.h"
 #include "catalog.h"
@@ -28,14 +32,16 @@
 
 PG_FUNCTION_INFO_V1(check_readiness);
 PG_FUNCTION_INFO_V1(check_readiness_between);
+PG_FUNCTION_INFO_V1(all_ready);
+PG_FUNCTION_INFO_V1(ready_until);
+PG_FUNCTION_INFO_V1(ready_ranges);
 
 /*
  * The source that a question is about.
  */
 SourceKey
-readiness_source(FunctionCallInfo fcinfo, int argno, Snapshot snapshot)
+readiness_source(const text *name, Snapshot snapshot)
 {
-	text	   *name = PG_GETARG_TEXT_PP(argno);
 	SourceKey	source;
 
 	if (!source_lookup(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), snapshot,
@@ -121,6 +127,9 @@ is_available(SourceKey source, TimeInterval window, Snapshot snapshot)
 	bool		available = true;
 	bool		supplied = false;	/* by one provider, all of it */
 
+	if (!source.needs_all && recall_span(&source, window, snapshot))
+		return true;
+
 	coverage_begin(&coverage, source.id, snapshot);
 	if (source.needs_all)
 	{
@@ -145,8 +154,12 @@ is_available(SourceKey source, TimeInterval window, Snapshot snapshot)
 		list_free_deep(providers);
 	}
 	if (available && !supplied)
+	{
 		available = coverage_reach_any(&coverage, window.start,
 									   window.end) >= window.end;
+		if (available && !source.needs_all)
+			remember_span(&source, &coverage.scan);
+	}
 	coverage_end(&coverage);
 	return available;
 }
@@ -173,7 +186,7 @@ check_readiness(PG_FUNCTION_ARGS)
 	argument_require(fcinfo, 0);
 	argument_require(fcinfo, 1);
 	window = argument_interval(fcinfo, 1);
-	PG_RETURN_BOOL(is_ready(readiness_source(fcinfo, 0, snapshot), window,
+	PG_RETURN_BOOL(is_ready(readiness_source(PG_GETARG_TEXT_PP(0), snapshot), window,
 							snapshot));
 }
 
@@ -193,6 +206,204 @@ check_readiness_between(PG_FUNCTION_ARGS)
 		argument_require(fcinfo, i);
 	window = interval_between(PG_GETARG_TIMESTAMPTZ(1),
 							  PG_GETARG_TIMESTAMPTZ(2));
-	PG_RETURN_BOOL(is_ready(readiness_source(fcinfo, 0, snapshot), window,
+	PG_RETURN_BOOL(is_ready(readiness_source(PG_GETARG_TEXT_PP(0), snapshot), window,
 							snapshot));
+}
+
+/*
+ * all_ready(source_names text[], during tstzrange)
+ *		returns boolean, never NULL
+ *
+ * Each name has to be known, also when another source is not ready.
+ *
+ * Errors: 22004, 22023 (no names), 42704.
+ */
+Datum
+all_ready(PG_FUNCTION_ARGS)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	TimeInterval window;
+	Datum	   *names;
+	bool	   *nulls;
+	int			count;
+	bool		ready = true;
+
+	argument_require(fcinfo, 0);
+	argument_require(fcinfo, 1);
+	window = argument_interval(fcinfo, 1);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false,
+					  TYPALIGN_INT, &names, &nulls, &count);
+	if (count == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("no source is named"),
+				 errhint("Name at least one: of nothing, everything would be ready.")));
+	for (int i = 0; i < count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"source_names\" must not contain null")));
+	}
+	for (int i = 0; i < count; i++)
+	{
+		SourceKey	source = readiness_source(DatumGetTextPP(names[i]),
+											  snapshot);
+
+		ready = ready && is_ready(source, window, snapshot);
+	}
+	PG_RETURN_BOOL(ready);
+}
+
+/* How far on from an instant is everything available? */
+static int64
+available_until(SourceKey source, int64 since, Snapshot snapshot)
+{
+	TimeInterval window = {since, INTERVAL_MAX};
+	CoverageScan coverage;
+	int64		until;
+
+	coverage_begin(&coverage, source.id, snapshot);
+	until = coverage_reach_any(&coverage, since, INTERVAL_MAX);
+	if (source.needs_all)
+	{
+		ListCell   *cell;
+
+		foreach(cell, readiness_providers(source.id, window, false, snapshot))
+		{
+			ProviderDuty *duty = lfirst(cell);
+			int64		reach = coverage_reach(&coverage, duty->provider_id,
+											   duty->asked.start,
+											   duty->asked.end);
+
+			if (reach < duty->asked.end)
+				until = Min(until, reach);
+		}
+	}
+	coverage_end(&coverage);
+	return until;
+}
+
+/*
+ * ready_until(source_name text, since timestamptz)
+ *		returns timestamptz: the first instant from `since` on that is not
+ *		ready; NULL when `since` is not
+ *
+ * Errors: 22004, 22023 (since is infinite), 42704.
+ */
+Datum
+ready_until(PG_FUNCTION_ARGS)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	TimestampTz since;
+	SourceKey	source;
+	OverlapScan locks;
+	int64		until;
+
+	argument_require(fcinfo, 0);
+	argument_require(fcinfo, 1);
+	since = PG_GETARG_TIMESTAMPTZ(1);
+	if (TIMESTAMP_NOT_FINITE(since))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"since\" must be a finite timestamp"),
+				 errhint("ready_ranges() takes an unbounded range.")));
+	source = readiness_source(PG_GETARG_TEXT_PP(0), snapshot);
+
+	until = available_until(source, since, snapshot);
+	if (until <= since)
+		PG_RETURN_NULL();
+	overlap_begin(&locks, LOCK_BY_KEY, snapshot);
+	overlap_seek(&locks, source.id, (TimeInterval) {since, until});
+	while (overlap_next(&locks))
+	{
+		until = Min(until, locks.during.start);
+		overlap_skip_class(&locks);
+	}
+	overlap_end(&locks);
+	if (until <= since)
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(until);
+}
+
+/* The part of a window that is available */
+static void
+find_available(SourceKey source, TimeInterval window, Snapshot snapshot,
+			   IntervalSet *available)
+{
+	IntervalSet whole = {&window, 1, 1};
+	IntervalSet spans = {0};
+	IntervalSet supplied = {0};
+	IntervalSet lacking = {0};
+	CoverageScan coverage;
+
+	coverage_begin(&coverage, source.id, snapshot);
+	coverage_collect(&coverage, 0, window, &spans);
+	interval_set_coalesce(&spans);
+	interval_set_intersect(&spans, &whole, &supplied);
+
+	if (source.needs_all)
+	{
+		ListCell   *cell;
+
+		foreach(cell, readiness_providers(source.id, window, false, snapshot))
+		{
+			ProviderDuty *duty = lfirst(cell);
+
+			spans.count = 0;
+			coverage_collect(&coverage, duty->provider_id, duty->asked, &spans);
+			interval_set_coalesce(&spans);
+			interval_set_gaps(&spans, duty->asked, &lacking);
+		}
+		interval_set_coalesce(&lacking);
+	}
+	coverage_end(&coverage);
+	interval_set_subtract(&supplied, &lacking, available);
+}
+
+/*
+ * ready_ranges(source_name text, during tstzrange)
+ *		returns tstzmultirange: the ready part of a range, which may be
+ *		unbounded
+ *
+ * Errors: 22004, 22023 (empty), 42704.
+ */
+Datum
+ready_ranges(PG_FUNCTION_ARGS)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	TimeInterval window;
+	SourceKey	source;
+	OverlapScan overlap;
+	IntervalSet available = {0};
+	IntervalSet blocked = {0};
+	IntervalSet ready = {0};
+	RangeType **ranges;
+
+	argument_require(fcinfo, 0);
+	argument_require(fcinfo, 1);
+	if (!range_to_interval(PG_GETARG_RANGE_P(1), &window))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("range is empty"),
+				 errhint("Give a range that holds something; it may be unbounded.")));
+	source = readiness_source(PG_GETARG_TEXT_PP(0), snapshot);
+
+	find_available(source, window, snapshot, &available);
+	overlap_begin(&overlap, LOCK_BY_KEY, snapshot);
+	overlap_seek(&overlap, source.id, window);
+	while (overlap_next(&overlap))
+		interval_set_add(&blocked, overlap.during);
+	overlap_end(&overlap);
+	interval_set_coalesce(&blocked);
+	interval_set_subtract(&available, &blocked, &ready);
+
+	ranges = palloc_extended(Max(ready.count, 1) * sizeof(RangeType *),
+							 MCXT_ALLOC_HUGE);
+	for (size_t i = 0; i < ready.count; i++)
+		ranges[i] = DatumGetRangeTypeP(interval_to_range(ready.items[i]));
+	PG_RETURN_MULTIRANGE_P(make_multirange(TSTZMULTIRANGEOID,
+										   lookup_type_cache(TSTZRANGEOID,
+															 TYPECACHE_RANGE_INFO),
+										   ready.count, ranges));
 }

@@ -5,10 +5,10 @@
 #ifndef PARTREG_READINESS_H
 #define PARTREG_READINESS_H
 
-#include "catalog.h"
 #include "fmgr.h"
 #include "interval.h"
 #include "nodes/pg_list.h"
+#include "recall.h"
 
 /* A provider, and for what part of a window rule "all" asks it */
 typedef struct ProviderDuty
@@ -19,8 +19,7 @@ typedef struct ProviderDuty
 	TimeInterval asked;
 } ProviderDuty;
 
-extern SourceKey readiness_source(FunctionCallInfo fcinfo, int argno,
-								  Snapshot snapshot);
+extern SourceKey readiness_source(const text *name, Snapshot snapshot);
 extern List *readiness_providers(int32 source_id, TimeInterval window,
 								 bool all, Snapshot snapshot);
 

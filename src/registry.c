@@ -28,6 +28,7 @@ PG_FUNCTION_INFO_V1(set_owner);
 PG_FUNCTION_INFO_V1(set_readiness_rule);
 PG_FUNCTION_INFO_V1(set_effective);
 PG_FUNCTION_INFO_V1(set_trusted_role);
+PG_FUNCTION_INFO_V1(rotate_access_token);
 PG_FUNCTION_INFO_V1(reset_access_token);
 
 static char *
@@ -50,11 +51,19 @@ argument_effective(FunctionCallInfo fcinfo, int argno)
 	TimeInterval effective;
 
 	if (!range_to_interval(PG_GETARG_RANGE_P(argno), &effective))
-		return DirectFunctionCall3(range_in,
-								   CStringGetDatum("empty"),
-								   ObjectIdGetDatum(TSTZRANGEOID),
-								   Int32GetDatum(-1));
+		return empty_range();
 	return interval_to_range(effective);
+}
+
+static void
+refuse_revoked(const Access *access)
+{
+	if (access->revoked)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("provider \"%s\" is revoked",
+						quotable(access->provider_name)),
+				 errhint("Revive it with register_provider().")));
 }
 
 /* An event of a source or provider as a whole */
@@ -210,7 +219,8 @@ set_owner(PG_FUNCTION_ARGS)
 	for (int i = 0; i < 3; i++)
 		argument_require(fcinfo, i);
 	write_begin("set_owner()");
-	access_source(argument_text(fcinfo, 0), argument_text(fcinfo, 2), &access);
+	access_source(argument_text(fcinfo, 0), argument_text(fcinfo, 2), false,
+				  &access);
 	values[0] = Int32GetDatum(access.source_id);
 	values[1] = CStringGetTextDatum(argument_name(fcinfo, 1));
 	statement_run(&update_owner, values, NULL);
@@ -236,7 +246,8 @@ set_readiness_rule(PG_FUNCTION_ARGS)
 	for (int i = 0; i < 3; i++)
 		argument_require(fcinfo, i);
 	write_begin("set_readiness_rule()");
-	access_source(argument_text(fcinfo, 0), argument_text(fcinfo, 2), &access);
+	access_source(argument_text(fcinfo, 0), argument_text(fcinfo, 2), false,
+				  &access);
 	values[0] = Int32GetDatum(access.source_id);
 	values[1] = CStringGetTextDatum(argument_rule(fcinfo, 1));
 	if (statement_run(&update_rule, values, NULL) > 0)
@@ -267,7 +278,8 @@ set_effective(PG_FUNCTION_ARGS)
 		argument_require(fcinfo, i);
 	write_begin("set_effective()");
 	access_provider(argument_text(fcinfo, 0), argument_text(fcinfo, 1),
-					argument_text(fcinfo, 3), PROVIDER_WITHDRAWAL, &access);
+					argument_text(fcinfo, 3), PROVIDER_WITHDRAWAL, true,
+					&access);
 	values[0] = Int32GetDatum(access.provider_id);
 	values[1] = argument_effective(fcinfo, 2);
 	statement_run(&update_effective, values, NULL);
@@ -300,12 +312,8 @@ set_trusted_role(PG_FUNCTION_ARGS)
 	argument_require(fcinfo, 3);
 	write_begin("set_trusted_role()");
 	access_provider(argument_text(fcinfo, 0), argument_text(fcinfo, 1),
-					argument_text(fcinfo, 3), PROVIDER_CHANGE, &access);
-	if (access.revoked)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("provider \"%s\" is revoked", access.provider_name),
-				 errhint("Revive it with register_provider().")));
+					argument_text(fcinfo, 3), PROVIDER_CHANGE, true, &access);
+	refuse_revoked(&access);
 	role = argument_role(fcinfo, 2);
 	values[0] = Int32GetDatum(access.provider_id);
 	if (role == NULL)
@@ -350,10 +358,46 @@ replace_token(const Access *access, int64 grace)
 							  : access->provider_id);
 	values[1] = token_digest_datum(&digest);
 	values[2] = TimestampTzGetDatum(now);
-	values[3] = TimestampTzGetDatum(now + grace);
+	values[3] = TimestampTzGetDatum(timestamp_after(now, grace));
 	statement_run(of_source ? &update_source : &update_provider, values, NULL);
 	record("rotate", access, now);
 	return token;
+}
+
+/*
+ * rotate_access_token(source_name text, provider_name text, access_token text,
+ *					   grace interval DEFAULT '0')
+ *		returns text: the new token, shown this once
+ *
+ * provider_name NULL: the source's own token.  The old token stays good for
+ * `grace`, by the clock; one that is older still dies at once.
+ *
+ * Errors: 22004, 42501, 42704, 22023, 55000 (the provider is revoked).
+ */
+Datum
+rotate_access_token(PG_FUNCTION_ARGS)
+{
+	Access		access;
+	int64		grace = 0;
+	char	   *token;
+
+	argument_require(fcinfo, 0);
+	argument_require(fcinfo, 2);
+	write_begin("rotate_access_token()");
+	if (PG_ARGISNULL(1))
+		access_source(argument_text(fcinfo, 0), argument_text(fcinfo, 2), false,
+					  &access);
+	else
+		access_provider(argument_text(fcinfo, 0), argument_text(fcinfo, 1),
+						argument_text(fcinfo, 2), PROVIDER_CHANGE, false,
+						&access);
+	refuse_revoked(&access);
+	if (!PG_ARGISNULL(3))
+		grace = argument_duration(fcinfo, 3);
+	token = replace_token(&access, grace);
+	write_end();
+
+	PG_RETURN_TEXT_P(cstring_to_text(token));
 }
 
 /*
@@ -373,11 +417,7 @@ reset_access_token(PG_FUNCTION_ARGS)
 	argument_require(fcinfo, 0);
 	write_begin("reset_access_token()");
 	access_owner(argument_text(fcinfo, 0), argument_text(fcinfo, 1), &access);
-	if (access.revoked)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("provider \"%s\" is revoked", access.provider_name),
-				 errhint("Revive it with register_provider().")));
+	refuse_revoked(&access);
 	token = replace_token(&access, 0);
 	write_end();
 

@@ -23,7 +23,9 @@
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "tcop/utility.h"
+#include "utils/snapmgr.h"
 #include "utils/timeout.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "statement.h"
@@ -98,15 +100,9 @@ write_end(void)
 	SPI_finish();
 }
 
-/*
- * Run a statement; returns the number of rows.  Results are in SPI_tuptable
- * until the next one.
- */
-uint64
-statement_run(Statement *statement, Datum *values, const char *nulls)
+static SPIPlanPtr
+kept_plan(Statement *statement)
 {
-	int			code;
-
 	if (statement->plan == NULL)
 	{
 		SPIPlanPtr	plan;
@@ -121,12 +117,44 @@ statement_run(Statement *statement, Datum *values, const char *nulls)
 			elog(ERROR, "SPI_keepplan failed");
 		statement->plan = plan;
 	}
+	return statement->plan;
+}
 
-	code = SPI_execute_plan(statement->plan, values, nulls, false, 0);
+static uint64
+run_in_snapshot(Statement *statement, Datum *values, const char *nulls,
+				Snapshot snapshot)
+{
+	int			code;
+
+	code = SPI_execute_snapshot(kept_plan(statement), values, nulls, snapshot,
+								InvalidSnapshot, false, true, 0);
 	if (code < 0)
-		elog(ERROR, "SPI_execute_plan failed: %s",
+		elog(ERROR, "SPI_execute_snapshot failed: %s",
 			 SPI_result_code_string(code));
 	return SPI_processed;
+}
+
+/*
+ * Run a statement; returns the number of rows.  Results are in SPI_tuptable
+ * until the next one.
+ */
+uint64
+statement_run(Statement *statement, Datum *values, const char *nulls)
+{
+	return run_in_snapshot(statement, values, nulls, InvalidSnapshot);
+}
+
+/*
+ * The same by the latest snapshot, whatever the isolation level.
+ */
+uint64
+statement_run_latest(Statement *statement, Datum *values, const char *nulls)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	uint64		rows = run_in_snapshot(statement, values, nulls, snapshot);
+
+	UnregisterSnapshot(snapshot);
+	return rows;
 }
 
 /* One value of the last statement's result; columns count from 1. */

@@ -25,6 +25,8 @@ extern void write_end(void);
 
 extern uint64 statement_run(Statement *statement, Datum *values,
 							const char *nulls);
+extern uint64 statement_run_latest(Statement *statement, Datum *values,
+								   const char *nulls);
 extern Datum statement_result(uint64 row, int column, bool *isnull);
 
 #endif							/* PARTREG_STATEMENT_H */

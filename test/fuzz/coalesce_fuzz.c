@@ -35,15 +35,14 @@ extern Datum _coalesce_ranges_serialize(PG_FUNCTION_ARGS);
 extern Datum _coalesce_ranges_deserialize(PG_FUNCTION_ARGS);
 extern Datum _coalesce_ranges_final(PG_FUNCTION_ARGS);
 
-#define MAX_POINTS 200
-#define MAX_ROWS 2000
+#define MAX_ROWS 1000
 #define MAX_STATES 4
 #define MAX_CHUNKS 100
 
-static int64_t points[MAX_POINTS];
+static int64_t points[MAX_ROWS];
 static int	point_count;
 static int	last_place;
-static uint8_t has[2 * MAX_POINTS + 2];
+static uint8_t has[2 * MAX_ROWS + 2];
 
 /*
  * Stand-ins for the server
@@ -451,13 +450,14 @@ one_input(void)
 {
 	void	   *states[MAX_STATES] = {NULL};
 	int			state_count = 1 + below(MAX_STATES);
-	int			rows = random_size(MAX_ROWS);
+	int			limit = random_limit(MAX_ROWS);
+	int			rows = below(limit + 1);
 	volatile bool right = true;
 	bool		seen = false;
 	int			order = below(3);
 
 	memset(has, 0, sizeof(has));
-	point_count = random_points(points, random_size(MAX_POINTS));
+	point_count = random_points(points, below(limit + 1));
 	last_place = 2 * point_count + 1;
 
 	if (sigsetjmp(on_error, 0) != 0)

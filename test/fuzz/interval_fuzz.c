@@ -15,15 +15,14 @@
 
 #include "interval.h"
 
-#define MAX_POINTS 400
 #define MAX_ITEMS 1000
 
-static int64_t points[MAX_POINTS];
+static int64_t points[MAX_ITEMS];
 static int	cells;				/* one fewer than points */
 
 typedef struct Model
 {
-	uint8_t		has[MAX_POINTS];
+	uint8_t		has[MAX_ITEMS];
 } Model;
 
 void *
@@ -58,9 +57,9 @@ random_piece(int *from, int *length)
 }
 
 static void
-random_set(IntervalSet *set, Model *model)
+random_set(IntervalSet *set, Model *model, int limit)
 {
-	int			count = random_size(MAX_ITEMS);
+	int			count = below(limit + 1);
 	bool		ascending = one_in(3);
 	int			last = 0;
 
@@ -144,18 +143,19 @@ one_input(void)
 	Model		in_b;
 	Model		expected;
 	TimeInterval whole;
+	int			limit = random_limit(MAX_ITEMS);
 	bool		covered = true;
 	bool		right = true;
 	int			from;
 	int			length;
 	size_t		at;
 
-	cells = random_points(points, 2 + random_size(MAX_POINTS - 2)) - 1;
+	cells = random_points(points, 1 + below(limit)) - 1;
 	if (cells < 1)
 		return true;
 
-	random_set(&a, &in_a);
-	random_set(&b, &in_b);
+	random_set(&a, &in_a, limit);
+	random_set(&b, &in_b, limit);
 	interval_set_coalesce(&a);
 	interval_set_coalesce(&b);
 	right &= agrees(&a, 0, &in_a) && agrees(&b, 0, &in_b);

@@ -5,6 +5,7 @@ Python's own end at the year 9999; and come back as the eight bytes of the
 server's binary format, so that neither TimeZone nor DateStyle matters.
 """
 
+import itertools
 import struct
 
 from model import DAY, INFINITY, MINUS_INFINITY, Lease, Range, Step, Token
@@ -46,6 +47,19 @@ def string(value):
     return "'" + value.replace("'", "''") + "'"
 
 
+def short(value):
+    """A string that may be long and monotonous, as an expression for people."""
+    parts = ['']
+    for char, run in itertools.groupby(value):
+        length = len(list(run))
+        if length < 20:
+            parts[-1] += char * length
+        else:
+            parts += ["repeat(%s, %d)" % (string(char), length), '']
+    return ' || '.join(part if i % 2 else string(part) for i, part in enumerate(parts)
+                       if part or len(parts) == 1)
+
+
 def range_text(value):
     if value.empty:
         return 'empty'
@@ -63,7 +77,7 @@ def literal(value, variables=False):
     if isinstance(value, int):
         return string(timestamp(value)) + '::timestamptz'
     if isinstance(value, str):
-        return string(value)
+        return short(value) if variables else string(value)
     if isinstance(value, Range):
         return string(range_text(value)) + '::tstzrange'
     if isinstance(value, Token):

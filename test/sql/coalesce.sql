@@ -204,7 +204,8 @@ FROM coalesce_random;
 CREATE TABLE coalesce_minute AS
 SELECT 1 AS one, m, tstzrange('2024-01-01'::timestamptz + m * interval '1 minute',
                     '2024-01-01'::timestamptz + (m + 1) * interval '1 minute') AS during
-FROM generate_series(0, 99999) AS m;
+FROM generate_series(0, 99999) AS m
+ORDER BY hashint4(m);
 ANALYZE coalesce_minute;
 
 CREATE FUNCTION pg_temp.peak_memory_kb(query text) RETURNS int
@@ -270,42 +271,38 @@ SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
 SET max_parallel_workers_per_gather = 2;
 
+SET parallel_leader_participation = off;
+
 EXPLAIN (COSTS OFF)
 SELECT partreg.coalesce_ranges(during) FROM coalesce_minute;
+EXPLAIN (COSTS OFF)
+SELECT m % 10 AS g, partreg.coalesce_ranges(during) FROM coalesce_minute GROUP BY m % 10;
 
--- the workers do all of it
-SET parallel_leader_participation = off;
 CREATE TEMP TABLE coalesce_parallel AS
-SELECT 'all' AS what, partreg.coalesce_ranges(during) AS spans FROM coalesce_minute
-UNION ALL
-SELECT 'gaps', partreg.coalesce_ranges(during) FROM coalesce_minute WHERE m % 5 < 3
-UNION ALL
-SELECT 'none', partreg.coalesce_ranges(during) FROM coalesce_minute WHERE m < 0
-UNION ALL
-SELECT 'NULL', partreg.coalesce_ranges(CASE WHEN m < 0 THEN during END) FROM coalesce_minute
-UNION ALL
-SELECT 'empty', partreg.coalesce_ranges(during * 'empty') FROM coalesce_minute;
-SELECT m % 1000 AS g, partreg.coalesce_ranges(during) AS spans INTO TEMP coalesce_parallel_group
-FROM coalesce_minute GROUP BY m % 1000;
+SELECT
+    partreg.coalesce_ranges(during) AS everything,
+    partreg.coalesce_ranges(during) FILTER (WHERE m % 5 < 3) AS gaps,
+    partreg.coalesce_ranges(during) FILTER (WHERE m < 0) AS nothing,
+    partreg.coalesce_ranges(during) FILTER (WHERE m = 77) AS of_one_worker,
+    partreg.coalesce_ranges(CASE WHEN m < 0 THEN during END) AS nulls,
+    partreg.coalesce_ranges(during * 'empty') AS empties
+FROM coalesce_minute;
+CREATE TEMP TABLE coalesce_parallel_group AS
+SELECT m % 10 AS g, partreg.coalesce_ranges(during) AS mine FROM coalesce_minute GROUP BY m % 10;
 
 SET max_parallel_workers_per_gather = 0;
-SELECT what, record_image_eq(ROW(spans), ROW(theirs)) AS same
-FROM coalesce_parallel
-JOIN (
-    SELECT 'all' AS what, range_agg(during) AS theirs FROM coalesce_minute
-    UNION ALL
-    SELECT 'gaps', range_agg(during) FROM coalesce_minute WHERE m % 5 < 3
-    UNION ALL
-    SELECT 'none', range_agg(during) FROM coalesce_minute WHERE m < 0
-    UNION ALL
-    SELECT 'NULL', range_agg(CASE WHEN m < 0 THEN during END) FROM coalesce_minute
-    UNION ALL
-    SELECT 'empty', range_agg(during * 'empty') FROM coalesce_minute
-) AS t USING (what)
-ORDER BY what;
-SELECT count(*) AS groups, count(*) FILTER (WHERE NOT record_image_eq(ROW(spans), ROW(theirs))) AS differ
+SELECT
+    record_image_eq(ROW(p.everything), ROW(range_agg(during))) AS everything,
+    record_image_eq(ROW(p.gaps), ROW(range_agg(during) FILTER (WHERE m % 5 < 3))) AS gaps,
+    record_image_eq(ROW(p.nothing), ROW(range_agg(during) FILTER (WHERE m < 0))) AS nothing,
+    record_image_eq(ROW(p.of_one_worker), ROW(range_agg(during) FILTER (WHERE m = 77))) AS of_one_worker,
+    record_image_eq(ROW(p.nulls), ROW(range_agg(CASE WHEN m < 0 THEN during END))) AS nulls,
+    record_image_eq(ROW(p.empties), ROW(range_agg(during * 'empty'))) AS empties
+FROM coalesce_minute, coalesce_parallel AS p
+GROUP BY p.everything, p.gaps, p.nothing, p.of_one_worker, p.nulls, p.empties;
+SELECT count(*) AS groups, count(*) FILTER (WHERE NOT record_image_eq(ROW(mine), ROW(theirs))) AS differ
 FROM coalesce_parallel_group
-JOIN (SELECT m % 1000 AS g, range_agg(during) AS theirs FROM coalesce_minute GROUP BY 1) AS t USING (g);
+JOIN (SELECT m % 10 AS g, range_agg(during) AS theirs FROM coalesce_minute GROUP BY 1) AS t USING (g);
 
 DROP TABLE coalesce_minute;
 

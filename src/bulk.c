@@ -1,0 +1,763 @@
+/*
+ * bulk.c
+ *		Many partitions in one call.
+ *
+ * Set-based: each batch of some thousand partitions is a handful of statements,
+ * whatever its size, so memory is bounded and a cancel is heard at once; calls
+ * that take long tell every few seconds how far they are.
+ *
+ * lock_partitions and unlock_partitions go through the partitions of a provider
+ * in the order of the primary key (length class, start, end) and lock their
+ * rows in that order, so two of them cannot deadlock, whatever ranges they were
+ * given.  What a batch does is decided in snapshots taken after its rows are
+ * locked, as in partition.c.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/int.h"
+#include "miscadmin.h"
+#include "pgtime.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "access.h"
+#include "argument.h"
+#include "catalog.h"
+#include "compat.h"
+#include "coverage.h"
+#include "history.h"
+#include "lockrow.h"
+#include "partition.h"
+#include "statement.h"
+
+PG_FUNCTION_INFO_V1(register_partitions);
+PG_FUNCTION_INFO_V1(lock_partitions);
+PG_FUNCTION_INFO_V1(unlock_partitions);
+
+#define BATCH_SIZE			10000
+#define PROGRESS_SECONDS	5
+
+/* What a bulk call has done so far */
+typedef struct Bulk
+{
+	Access		access;
+	TimeInterval during;
+	TimestampTz now;			/* the time of all its events */
+	int64		changed;
+	TimeInterval extent;		/* from the first changed to the last */
+	int64		last_event_id;
+	TimestampTz last_progress;
+} Bulk;
+
+static void
+bulk_begin(FunctionCallInfo fcinfo, int token_argno, Bulk *bulk)
+{
+	memset(bulk, 0, sizeof(*bulk));
+	access_provider(argument_text(fcinfo, 0), argument_text(fcinfo, 1),
+					argument_text(fcinfo, token_argno), PROVIDER_WRITER, false,
+					&bulk->access);
+	bulk->during = argument_interval(fcinfo, 2);
+	bulk->now = bulk->last_progress = GetCurrentTimestamp();
+}
+
+/*
+ * Take in the result of a batch's last statement: one row with the number of
+ * partitions changed, their first start, last end and last event id.
+ */
+static void
+bulk_count(Bulk *bulk)
+{
+	bool		isnull;
+	int64		changed = DatumGetInt64(statement_result(0, 1, &isnull));
+	TimeInterval extent;
+
+	if (changed == 0)
+		return;
+	extent.start = DatumGetTimestampTz(statement_result(0, 2, &isnull));
+	extent.end = DatumGetTimestampTz(statement_result(0, 3, &isnull));
+	if (bulk->changed > 0)
+	{
+		extent.start = Min(extent.start, bulk->extent.start);
+		extent.end = Max(extent.end, bulk->extent.end);
+	}
+	bulk->extent = extent;
+	bulk->changed += changed;
+	bulk->last_event_id = DatumGetInt64(statement_result(0, 4, &isnull));
+}
+
+static void
+bulk_progress(Bulk *bulk, const char *done)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	CHECK_FOR_INTERRUPTS();
+	if (!TimestampDifferenceExceeds(bulk->last_progress, now,
+									PROGRESS_SECONDS * 1000))
+		return;
+	bulk->last_progress = now;
+	ereport(NOTICE,
+			(errmsg("%s " INT64_FORMAT " partitions so far", done,
+					bulk->changed)));
+}
+
+static int64
+bulk_end(Bulk *bulk, const char *event)
+{
+	if (bulk->changed > 0)
+		history_notify(event, &bulk->access, &bulk->extent,
+					   bulk->last_event_id, bulk->changed);
+	return bulk->changed;
+}
+
+/* INSERT INTO event of every partition in a CTE `changed`, and the count */
+#define EVENT_COLUMNS \
+	" (event, source_id, provider_id, source_name, provider_name, start_at, end_at," \
+	"  at, actor, holder, reason, xid, system_id, timeline)"
+#define COUNT_EVENTS \
+	" SELECT count(*), min(start_at), max(end_at), max(id) FROM logged"
+
+/* The parameters that events share; there are EVENT_PARAMETERS of them */
+#define EVENT_PARAMETERS	10
+#define EVENT_PARAMETER_TYPES \
+	INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, NAMEOID, TEXTOID, \
+	XID8OID, INT8OID, INT4OID
+
+/* $1 source_id, $2 provider_id, $3 and $4 names, $5 at, $6 actor, $7 holder,
+ * $8 xid, $9 system_id, $10 timeline */
+static void
+event_parameters(const Bulk *bulk, const char *holder, Datum *values,
+				 char *nulls)
+{
+	values[0] = Int32GetDatum(bulk->access.source_id);
+	values[1] = Int32GetDatum(bulk->access.provider_id);
+	values[2] = CStringGetTextDatum(bulk->access.source_name);
+	values[3] = CStringGetTextDatum(bulk->access.provider_name);
+	values[4] = TimestampTzGetDatum(bulk->now);
+	values[5] = CStringGetDatum(caller_name());
+	if (holder == NULL)
+		nulls[6] = 'n';
+	else
+		values[6] = CStringGetTextDatum(holder);
+	history_era(&values[7]);
+}
+
+/* Registering */
+
+/*
+ * The bounds of steps: the k-th is start + k * step, by the calendar of a time
+ * zone.  PostgreSQL does the calendar's arithmetic; it takes the zone from the
+ * setting, hence calendar_enter() and calendar_leave() around each batch.
+ */
+typedef struct Calendar
+{
+	int64		start;
+	Interval	step;
+	const char *time_zone;
+} Calendar;
+
+static int
+calendar_enter(const Calendar *calendar)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("TimeZone", calendar->time_zone,
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
+static void
+calendar_leave(int level)
+{
+	AtEOXact_GUC(true, level);
+}
+
+static int64
+calendar_bound(const Calendar *calendar, int64 k)
+{
+	Interval	span;
+	int64		months;
+	int64		days;
+
+	if (pg_mul_s64_overflow(calendar->step.month, k, &months) ||
+		pg_mul_s64_overflow(calendar->step.day, k, &days) ||
+		pg_mul_s64_overflow(calendar->step.time, k, &span.time) ||
+		months != (int32) months || days != (int32) days)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("too many steps for one call"),
+				 errhint("Register the range in several calls.")));
+	span.month = (int32) months;
+	span.day = (int32) days;
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+												   TimestampTzGetDatum(calendar->start),
+												   IntervalPGetDatum(&span)));
+}
+
+static void
+read_calendar(FunctionCallInfo fcinfo, int step_argno, int zone_argno,
+			  int64 start, Calendar *calendar)
+{
+	char	   *time_zone = argument_text(fcinfo, zone_argno);
+
+	calendar->start = start;
+	calendar->step = *PG_GETARG_INTERVAL_P(step_argno);
+	calendar->time_zone = time_zone == NULL ? "UTC" : time_zone;
+	if (looks_like_token(calendar->time_zone) ||
+		pg_tzset(calendar->time_zone) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone \"%s\" is not known",
+						quotable(calendar->time_zone)),
+				 errhint("The view pg_timezone_names lists the time zones.")));
+	if (calendar->step.month < 0 || calendar->step.day < 0 ||
+		calendar->step.time < 0 ||
+		(calendar->step.month == 0 && calendar->step.day == 0 &&
+		 calendar->step.time == 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("step must be a positive interval"),
+				 errhint("For example '1 hour', '1 day' or '1 month'.")));
+}
+
+/* How many steps make up the range?  Complains if it is no whole number. */
+static int64
+count_steps(const Calendar *calendar, TimeInterval during)
+{
+	int64		steps = 0;
+	int64		bound = during.start;
+
+	if (calendar->step.month == 0 && calendar->step.day == 0)
+	{
+		uint64		length = (uint64) during.end - (uint64) during.start;
+
+		steps = (int64) (length / (uint64) calendar->step.time);
+		bound = length % (uint64) calendar->step.time == 0 ? during.end
+			: INTERVAL_MAX;
+	}
+	else
+	{
+		int			level = calendar_enter(calendar);
+
+		while (bound < during.end)
+		{
+			int64		next = calendar_bound(calendar, ++steps);
+
+			CHECK_FOR_INTERRUPTS();
+			if (next <= bound)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("step does not lead forward everywhere in the range"),
+						 errhint("Where clocks are set back, steps of less than the change may not.")));
+			bound = next;
+		}
+		calendar_leave(level);
+	}
+	if (bound != during.end)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("range is not a whole number of steps"),
+				 errhint("Steps are counted from the start of the range, by the calendar of the time zone.")));
+	return steps;
+}
+
+static Datum
+timestamps_array(Datum *items, int count)
+{
+	return PointerGetDatum(construct_array(items, count, TIMESTAMPTZOID,
+										   sizeof(int64), FLOAT8PASSBYVAL,
+										   TYPALIGN_DOUBLE));
+}
+
+/* Register the steps from the k-th on, at most a batch of them. */
+static void
+register_batch(Bulk *bulk, const Calendar *calendar, int64 from, int64 to)
+{
+	static Statement insert_batch = {
+		"WITH changed AS ("
+		"    INSERT INTO partreg.partition (provider_id, length_class, start_at, end_at, registered_at)"
+		"    SELECT $2, b.length_class, b.start_at, b.end_at, $5"
+		"      FROM unnest($11, $12, $13) AS b (length_class, start_at, end_at)"
+		"    ON CONFLICT DO NOTHING RETURNING start_at, end_at"
+		"), logged AS ("
+		"    INSERT INTO partreg.event" EVENT_COLUMNS
+		"    SELECT 'register_partition', $1, $2, $3, $4, start_at, end_at,"
+		"           $5, $6, $7, NULL, $8, $9, $10 FROM changed"
+		"    RETURNING id, start_at, end_at"
+		")" COUNT_EVENTS,
+		EVENT_PARAMETERS + 3,
+		{EVENT_PARAMETER_TYPES, INT2ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
+	};
+	int			count = (int) (to - from);
+	Datum	   *classes = palloc(count * sizeof(Datum));
+	Datum	   *starts = palloc(count * sizeof(Datum));
+	Datum	   *ends = palloc(count * sizeof(Datum));
+	Datum		values[EVENT_PARAMETERS + 3];
+	char		nulls[EVENT_PARAMETERS + 4] = "             ";
+	int			level = calendar_enter(calendar);
+	TimeInterval step = {0, calendar_bound(calendar, from)};
+
+	for (int i = 0; i < count; i++)
+	{
+		step.start = step.end;
+		step.end = calendar_bound(calendar, from + i + 1);
+		classes[i] = Int16GetDatum(length_class(step));
+		starts[i] = TimestampTzGetDatum(step.start);
+		ends[i] = TimestampTzGetDatum(step.end);
+	}
+	calendar_leave(level);
+
+	event_parameters(bulk, NULL, values, nulls);
+	values[EVENT_PARAMETERS] =
+		PointerGetDatum(construct_array(classes, count, INT2OID, sizeof(int16),
+										true, TYPALIGN_SHORT));
+	values[EVENT_PARAMETERS + 1] = timestamps_array(starts, count);
+	values[EVENT_PARAMETERS + 2] = timestamps_array(ends, count);
+	statement_run(&insert_batch, values, nulls);
+	bulk_count(bulk);
+}
+
+/*
+ * register_partitions(source_name text, provider_name text, during tstzrange,
+ *					   step interval, access_token text DEFAULT NULL,
+ *					   time_zone text DEFAULT 'UTC')
+ *		returns bigint: how many are new
+ *
+ * Errors: 22004, 42501, 42704, 22023 (also: not a whole number of steps).
+ */
+Datum
+register_partitions(PG_FUNCTION_ARGS)
+{
+	Bulk		bulk;
+	Calendar	calendar;
+	MemoryContext batch;
+	int64		steps;
+
+	require_partition_arguments(fcinfo);
+	argument_require(fcinfo, 3);
+	write_begin("register_partitions()");
+	bulk_begin(fcinfo, 4, &bulk);
+	read_calendar(fcinfo, 3, 5, bulk.during.start, &calendar);
+	steps = count_steps(&calendar, bulk.during);
+
+	batch = AllocSetContextCreate(CurrentMemoryContext,
+								  "partreg batch of partitions",
+								  ALLOCSET_DEFAULT_SIZES);
+	for (int64 k = 0; k < steps; k += BATCH_SIZE)
+	{
+		MemoryContext old = MemoryContextSwitchTo(batch);
+
+		register_batch(&bulk, &calendar, k, Min(k + BATCH_SIZE, steps));
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(batch);
+		SPI_freetuptable(SPI_tuptable);
+		bulk_progress(&bulk, "registered");
+	}
+	steps = bulk_end(&bulk, "register_partition");
+	write_end();
+	PG_RETURN_INT64(steps);
+}
+
+/* Locking and unlocking */
+
+/* Where lock_partitions and unlock_partitions are, in the order of the key */
+typedef struct Batch
+{
+	int			length_class;
+	TimeInterval last_before;	/* what comes after this one ... */
+	TimeInterval last;			/* ... up to this one */
+	uint64		count;
+	IntervalSet never_unlocked;
+} Batch;
+
+/* The partitions of a batch, by $2 provider_id and $11 to $16 */
+#define IS_IN_BATCH(p) \
+	" " #p ".provider_id = $2 AND " #p ".length_class = $11" \
+	" AND " #p ".start_at >= $12 AND (" #p ".start_at, " #p ".end_at) > ($12, $13)" \
+	" AND (" #p ".start_at, " #p ".end_at) <= ($14, $15) AND " #p ".end_at <= $16"
+#define BATCH_PARAMETERS		6
+#define BATCH_PARAMETER_TYPES \
+	INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID
+#define IS_LOCK_OF(l, p) \
+	" " #l ".source_id = $1 AND " #l ".length_class = " #p ".length_class" \
+	" AND " #l ".start_at = " #p ".start_at AND " #l ".end_at = " #p ".end_at" \
+	" AND " #l ".provider_id = " #p ".provider_id"
+
+static void
+batch_parameters(const Bulk *bulk, const Batch *batch, Datum *values)
+{
+	values[0] = Int16GetDatum(batch->length_class);
+	values[1] = TimestampTzGetDatum(batch->last_before.start);
+	values[2] = TimestampTzGetDatum(batch->last_before.end);
+	values[3] = TimestampTzGetDatum(batch->last.start);
+	values[4] = TimestampTzGetDatum(batch->last.end);
+	values[5] = TimestampTzGetDatum(bulk->during.end);
+}
+
+/* Leap to the provider's next length class; false: no more. */
+static bool
+next_length_class(const Bulk *bulk, Batch *batch)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	CatalogScan scan;
+	ScanKeyData keys[2];
+	bool		found;
+
+	catalog_begin(&scan, PARTITION_BY_KEY, snapshot);
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(bulk->access.provider_id));
+	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT2GT,
+				Int16GetDatum(batch->length_class));
+	catalog_seek(&scan, keys, 2);
+	found = catalog_next_entry(&scan, ForwardScanDirection);
+	if (found)
+		batch->length_class = DatumGetInt16(catalog_entry_value(&scan, 2));
+	catalog_end(&scan);
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
+/*
+ * Lock the rows of the next batch; false: there are no more in this class.
+ */
+static bool
+lock_batch(const Bulk *bulk, Batch *batch)
+{
+	static Statement lock_rows = {
+		"SELECT start_at, end_at, first_unlocked_at IS NULL FROM partreg.partition"
+		" WHERE provider_id = $1 AND length_class = $2"
+		"   AND start_at >= $3 AND (start_at, end_at) > ($3, $4)"
+		"   AND start_at < $5 AND end_at <= $5"
+		" ORDER BY length_class, start_at, end_at LIMIT $6 FOR NO KEY UPDATE",
+		6, {INT4OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+	};
+	Datum		values[6];
+	bool		isnull;
+
+	batch->last_before = batch->last;
+	values[0] = Int32GetDatum(bulk->access.provider_id);
+	values[1] = Int16GetDatum(batch->length_class);
+	values[2] = TimestampTzGetDatum(batch->last_before.start);
+	values[3] = TimestampTzGetDatum(batch->last_before.end);
+	values[4] = TimestampTzGetDatum(bulk->during.end);
+	values[5] = Int64GetDatum(BATCH_SIZE);
+	batch->count = statement_run(&lock_rows, values, NULL);
+
+	batch->never_unlocked.count = 0;
+	for (uint64 i = 0; i < batch->count; i++)
+	{
+		batch->last.start = DatumGetTimestampTz(statement_result(i, 1, &isnull));
+		batch->last.end = DatumGetTimestampTz(statement_result(i, 2, &isnull));
+		if (DatumGetBool(statement_result(i, 3, &isnull)))
+			interval_set_add(&batch->never_unlocked, batch->last);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return batch->count > 0;
+}
+
+/*
+ * Another holder's lock in the batch that stands?  With `leases`, one whose
+ * lease is over does not.
+ */
+static void
+refuse_other_holders(const Bulk *bulk, const Batch *batch, const char *holder,
+					 bool leases)
+{
+	static Statement find_other = {
+		"SELECT l.start_at, l.end_at, l.holder, l.since, l.lease_expires_at"
+		"  FROM partreg.lock l"
+		" WHERE l.source_id = $1 AND l.state = 'locked' AND l.holder <> $7"
+		"   AND ($8 IS NULL OR l.lease_expires_at IS NULL OR l.lease_expires_at > $8)"
+		"   AND l.provider_id = $2 AND l.length_class = $3"
+		"   AND l.start_at >= $4 AND l.start_at <= $5 AND l.end_at <= $6"
+		" ORDER BY l.start_at, l.end_at LIMIT 1",
+		8, {INT4OID, INT4OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID}
+	};
+	Datum		values[8];
+	char		nulls[9] = "        ";
+	LockRow		lock;
+	bool		isnull;
+
+	if (bulk->access.by_source_token)
+		return;
+	values[0] = Int32GetDatum(bulk->access.source_id);
+	values[1] = Int32GetDatum(bulk->access.provider_id);
+	values[2] = Int16GetDatum(batch->length_class);
+	values[3] = TimestampTzGetDatum(batch->last_before.start);
+	values[4] = TimestampTzGetDatum(batch->last.start);
+	values[5] = TimestampTzGetDatum(bulk->during.end);
+	values[6] = CStringGetTextDatum(holder);
+	if (leases)
+		values[7] = TimestampTzGetDatum(bulk->now);
+	else
+		nulls[7] = 'n';
+	if (statement_run(&find_other, values, nulls) == 0)
+		return;
+	lock.during.start = DatumGetTimestampTz(statement_result(0, 1, &isnull));
+	lock.during.end = DatumGetTimestampTz(statement_result(0, 2, &isnull));
+	lock.holder = TextDatumGetCString(statement_result(0, 3, &isnull));
+	lock.since = DatumGetTimestampTz(statement_result(0, 4, &isnull));
+	lock.lease_expires_at = DatumGetTimestampTz(statement_result(0, 5, &isnull));
+	lock.has_lease = !isnull;
+	raise_held(lock.during, bulk->access.provider_name, &lock);
+}
+
+/* Say how many partitions lie only partly within the range. */
+static void
+warn_of_partial(const Bulk *bulk)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TimeInterval during = bulk->during;
+	TimeInterval edges[2] = {
+		{during.start, during.start + 1}, {during.end - 1, during.end}
+	};
+	OverlapScan overlap;
+	int64		count = 0;
+
+	overlap_begin(&overlap, PARTITION_BY_KEY, snapshot);
+	for (int i = 0; i < 2; i++)
+	{
+		overlap_seek(&overlap, bulk->access.provider_id, edges[i]);
+		while (overlap_next(&overlap))
+		{
+			bool		before = overlap.during.start < during.start;
+			bool		beyond = overlap.during.end > during.end;
+
+			/* Those that stick out on both sides are met at both edges. */
+			count += i == 0 ? before : beyond && !before;
+		}
+	}
+	overlap_end(&overlap);
+	UnregisterSnapshot(snapshot);
+	if (count > 0)
+		ereport(WARNING,
+				(errmsg_plural(INT64_FORMAT " partition that overlaps the range without lying within it is left alone",
+							   INT64_FORMAT " partitions that overlap the range without lying within it are left alone",
+							   count, count)));
+}
+
+/* Nothing lay within the range. */
+pg_attribute_noreturn() static void
+raise_none_within(const Bulk *bulk)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("no partition of provider \"%s\" lies within the range",
+					quotable(bulk->access.provider_name)),
+			 errhint("The view partreg.partitions lists the partitions there are.")));
+}
+
+/*
+ * Do something to every batch of the provider's partitions that lie within the
+ * range; returns how many it changed.
+ */
+static int64
+for_each_batch(Bulk *bulk, const char *event, const char *done,
+			   void (*work) (Bulk *bulk, const Batch *batch, void *arg),
+			   void *arg)
+{
+	Batch		batch = {.length_class = -1};
+	MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext,
+												 "partreg batch of partitions",
+												 ALLOCSET_DEFAULT_SIZES);
+	uint64		found = 0;
+
+	while (next_length_class(bulk, &batch))
+	{
+		/* Before the first that starts within the range */
+		batch.last.start = bulk->during.start;
+		batch.last.end = INTERVAL_MIN;
+		while (lock_batch(bulk, &batch))
+		{
+			MemoryContext old = MemoryContextSwitchTo(memory);
+
+			found += batch.count;
+			work(bulk, &batch, arg);
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(memory);
+			bulk_progress(bulk, done);
+		}
+	}
+	if (found == 0)
+		raise_none_within(bulk);
+	lockrow_refuse_old_snapshot(bulk->access.source_id,
+								bulk->access.provider_id, bulk->during);
+	warn_of_partial(bulk);
+	return bulk_end(bulk, event);
+}
+
+typedef struct LockWork
+{
+	const char *holder;
+	const char *reason;
+	bool		has_lease;
+	TimestampTz lease_expires_at;
+} LockWork;
+
+static void
+lock_work(Bulk *bulk, const Batch *batch, void *arg)
+{
+	/* What changes, by how it is before */
+	static Statement record = {
+		"WITH logged AS ("
+		"    INSERT INTO partreg.event" EVENT_COLUMNS
+		"    SELECT CASE WHEN l.state = 'locked' THEN 'take_over' ELSE 'lock' END,"
+		"           $1, $2, $3, $4, p.start_at, p.end_at, $5, $6, $7, $17, $8, $9, $10"
+		"      FROM partreg.partition p"
+		"      LEFT JOIN partreg.lock l ON" IS_LOCK_OF(l, p)
+		"     WHERE" IS_IN_BATCH(p)
+		"       AND NOT coalesce(l.state = 'locked' AND l.holder = $7, false)"
+		"     ORDER BY p.start_at, p.end_at"
+		"    RETURNING id, start_at, end_at"
+		")" COUNT_EVENTS,
+		EVENT_PARAMETERS + BATCH_PARAMETERS + 1,
+		{EVENT_PARAMETER_TYPES, BATCH_PARAMETER_TYPES, TEXTOID}
+	};
+	static Statement upsert = {
+		"INSERT INTO partreg.lock AS l (source_id, length_class, start_at, end_at, provider_id,"
+		"    state, since, holder, lease_expires_at, reason)"
+		" SELECT $1, p.length_class, p.start_at, p.end_at, p.provider_id, 'locked', $5, $7, $18, $17"
+		"   FROM partreg.partition p"
+		"  WHERE" IS_IN_BATCH(p)
+		" ON CONFLICT (source_id, length_class, start_at, end_at, provider_id) DO UPDATE"
+		"    SET state = 'locked', holder = $7, lease_expires_at = $18,"
+		"        since = CASE WHEN l.state = 'locked' AND l.holder = $7 THEN l.since ELSE $5 END,"
+		"        reason = CASE WHEN l.state = 'locked' AND l.holder = $7"
+		"                      THEN coalesce($17, l.reason) ELSE $17 END",
+		EVENT_PARAMETERS + BATCH_PARAMETERS + 2,
+		{EVENT_PARAMETER_TYPES, BATCH_PARAMETER_TYPES, TEXTOID, TIMESTAMPTZOID}
+	};
+	const LockWork *work = arg;
+	Datum		values[EVENT_PARAMETERS + BATCH_PARAMETERS + 2];
+	char		nulls[EVENT_PARAMETERS + BATCH_PARAMETERS + 3] = "                  ";
+
+	refuse_other_holders(bulk, batch, work->holder, true);
+	event_parameters(bulk, work->holder, values, nulls);
+	batch_parameters(bulk, batch, &values[EVENT_PARAMETERS]);
+	if (work->reason == NULL)
+		nulls[16] = 'n';
+	else
+		values[16] = CStringGetTextDatum(work->reason);
+	if (work->has_lease)
+		values[17] = TimestampTzGetDatum(work->lease_expires_at);
+	else
+		nulls[17] = 'n';
+	statement_run(&record, values, nulls);
+	bulk_count(bulk);
+	SPI_freetuptable(SPI_tuptable);
+	statement_run(&upsert, values, nulls);
+}
+
+/*
+ * lock_partitions(source_name text, provider_name text, during tstzrange,
+ *				   access_token text DEFAULT NULL, holder text DEFAULT NULL,
+ *				   lease interval DEFAULT NULL, reason text DEFAULT NULL)
+ *		returns bigint: how many are newly yours
+ *
+ * Errors: 22004, 42501, 42704 (none within), 22023, 55006.
+ */
+Datum
+lock_partitions(PG_FUNCTION_ARGS)
+{
+	Bulk		bulk;
+	LockWork	work = {0};
+	int64		changed;
+
+	require_partition_arguments(fcinfo);
+	write_begin("lock_partitions()");
+	bulk_begin(fcinfo, 3, &bulk);
+	work.holder = argument_holder(fcinfo, 4);
+	work.reason = argument_reason(fcinfo, 6);
+	work.has_lease = !PG_ARGISNULL(5);
+	if (work.has_lease)
+		work.lease_expires_at = timestamp_after(bulk.now,
+												argument_duration(fcinfo, 5));
+	changed = for_each_batch(&bulk, "lock", "locked", lock_work, &work);
+	write_end();
+	PG_RETURN_INT64(changed);
+}
+
+typedef struct UnlockWork
+{
+	const char *holder;
+	IntervalSet never_unlocked; /* coalesced */
+	MemoryContext memory;		/* of that */
+} UnlockWork;
+
+static void
+unlock_work(Bulk *bulk, const Batch *batch, void *arg)
+{
+	static Statement unlock = {
+		"WITH gone AS ("
+		"    DELETE FROM partreg.lock l WHERE l.source_id = $1 AND" IS_IN_BATCH(l)
+		"    RETURNING l.start_at, l.end_at"
+		"), first AS ("
+		"    UPDATE partreg.partition p SET first_unlocked_at = $5"
+		"     WHERE" IS_IN_BATCH(p) " AND p.first_unlocked_at IS NULL"
+		"    RETURNING p.start_at, p.end_at"
+		"), changed AS ("
+		"    SELECT start_at, end_at FROM first"
+		"     UNION"
+		"    SELECT start_at, end_at FROM gone"
+		"), logged AS ("
+		"    INSERT INTO partreg.event" EVENT_COLUMNS
+		"    SELECT 'unlock', $1, $2, $3, $4, start_at, end_at, $5, $6, $7, NULL, $8, $9, $10"
+		"      FROM changed"
+		"    RETURNING id, start_at, end_at"
+		")" COUNT_EVENTS,
+		EVENT_PARAMETERS + BATCH_PARAMETERS,
+		{EVENT_PARAMETER_TYPES, BATCH_PARAMETER_TYPES}
+	};
+	UnlockWork *work = arg;
+	Datum		values[EVENT_PARAMETERS + BATCH_PARAMETERS];
+	char		nulls[EVENT_PARAMETERS + BATCH_PARAMETERS + 1] = "                ";
+	MemoryContext old;
+
+	refuse_other_holders(bulk, batch, work->holder, false);
+	event_parameters(bulk, work->holder, values, nulls);
+	batch_parameters(bulk, batch, &values[EVENT_PARAMETERS]);
+	statement_run(&unlock, values, nulls);
+	bulk_count(bulk);
+	SPI_freetuptable(SPI_tuptable);
+
+	old = MemoryContextSwitchTo(work->memory);
+	for (size_t i = 0; i < batch->never_unlocked.count; i++)
+		interval_set_add(&work->never_unlocked, batch->never_unlocked.items[i]);
+	interval_set_coalesce(&work->never_unlocked);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * unlock_partitions(source_name text, provider_name text, during tstzrange,
+ *					 access_token text DEFAULT NULL, holder text DEFAULT NULL)
+ *		returns bigint: how many changed
+ *
+ * Errors: 22004, 42501, 42704 (none within), 22023, 55006.
+ */
+Datum
+unlock_partitions(PG_FUNCTION_ARGS)
+{
+	Bulk		bulk;
+	UnlockWork	work = {0};
+	int64		changed;
+
+	require_partition_arguments(fcinfo);
+	write_begin("unlock_partitions()");
+	bulk_begin(fcinfo, 3, &bulk);
+	work.holder = argument_holder(fcinfo, 4);
+	work.memory = CurrentMemoryContext;
+	changed = for_each_batch(&bulk, "unlock", "unlocked", unlock_work, &work);
+	for (size_t i = 0; i < work.never_unlocked.count; i++)
+		coverage_add(&bulk.access, work.never_unlocked.items[i]);
+	write_end();
+	PG_RETURN_INT64(changed);
+}

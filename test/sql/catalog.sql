@@ -1,0 +1,179 @@
+-- What the extension consists of: comments, labels, privileges, signatures.
+-- Each query lists what is wrong, so no row is what is wanted, unless said.
+SET client_min_messages = error;
+CREATE EXTENSION IF NOT EXISTS partition_registry CASCADE;
+RESET client_min_messages;
+SET search_path = pg_catalog, pg_temp;
+
+CREATE TEMP VIEW member AS
+    SELECT d.classid, d.objid
+    FROM pg_depend d
+    JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+    WHERE d.deptype = 'e' AND e.extname = 'partition_registry';
+
+-- Every object has a comment.
+SELECT pg_describe_object(classid, objid, 0) AS no_comment
+FROM member
+WHERE obj_description(objid, classid::regclass::name) IS NULL
+ORDER BY 1;
+
+-- All that is in the schema belongs to the extension.
+SELECT pg_describe_object(o.classid, o.objid, 0) AS no_member
+FROM (SELECT 'pg_class'::regclass, oid FROM pg_class
+      WHERE relnamespace = 'partreg'::regnamespace AND relkind IN ('r', 'v', 'S')
+      UNION ALL
+      SELECT 'pg_proc'::regclass, oid FROM pg_proc
+      WHERE pronamespace = 'partreg'::regnamespace) o (classid, objid)
+WHERE (o.classid, o.objid) NOT IN (SELECT classid, objid FROM member);
+
+-- pg_dump takes along every table and every sequence, with all rows.
+SELECT c.oid::regclass AS not_dumped
+FROM pg_class c
+WHERE c.relnamespace = 'partreg'::regnamespace AND c.relkind IN ('r', 'S')
+  AND NOT EXISTS (SELECT FROM pg_extension e, unnest(e.extconfig, e.extcondition) AS x (id, condition)
+                  WHERE e.extname = 'partition_registry' AND x.id = c.oid AND x.condition = '')
+ORDER BY 1;
+
+-- A function that runs as its definer, or in SQL, has its search_path pinned.
+SELECT p.oid::regprocedure AS not_pinned, p.prosecdef, p.proconfig
+FROM pg_proc p
+JOIN pg_language l ON l.oid = p.prolang
+WHERE p.pronamespace = 'partreg'::regnamespace
+  AND (p.prosecdef OR (l.lanname NOT IN ('c', 'internal') AND p.prosqlbody IS NULL))
+  AND p.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']
+ORDER BY 1;
+
+-- The owner of the extension owns it all.
+SELECT p.oid::regprocedure AS other_owner
+FROM pg_proc p, pg_extension e
+WHERE p.pronamespace = 'partreg'::regnamespace AND e.extname = 'partition_registry'
+  AND p.proowner <> e.extowner;
+
+-- PUBLIC has nothing, neither now nor in what pg_dump takes for the initial
+-- privileges.
+CREATE TEMP VIEW acl AS
+    SELECT n.nspname::text AS object, n.nspacl AS acl, acldefault('n', n.nspowner) AS otherwise, 'pg_namespace'::regclass AS classid, n.oid AS objid
+    FROM pg_namespace n WHERE n.nspname = 'partreg'
+    UNION ALL
+    SELECT c.oid::regclass::text, c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, c.relowner), 'pg_class'::regclass, c.oid
+    FROM pg_class c WHERE c.relnamespace = 'partreg'::regnamespace AND c.relkind IN ('r', 'v', 'S')
+    UNION ALL
+    SELECT p.oid::regprocedure::text, p.proacl, acldefault('f', p.proowner), 'pg_proc'::regclass, p.oid
+    FROM pg_proc p WHERE p.pronamespace = 'partreg'::regnamespace
+    UNION ALL
+    SELECT t.oid::regtype::text, t.typacl, acldefault('T', t.typowner), 'pg_type'::regclass, t.oid
+    FROM pg_type t WHERE t.typnamespace = 'partreg'::regnamespace AND t.typcategory <> 'A';
+SELECT object, privilege_type
+FROM acl, aclexplode(coalesce(acl, otherwise))
+WHERE grantee = 0
+ORDER BY object COLLATE "C", privilege_type;
+SELECT a.object, x.privilege_type
+FROM acl a
+LEFT JOIN pg_init_privs i ON i.classoid = a.classid AND i.objoid = a.objid AND i.objsubid = 0
+CROSS JOIN aclexplode(coalesce(i.initprivs, a.otherwise)) x
+WHERE x.grantee = 0
+ORDER BY a.object COLLATE "C", x.privilege_type;
+SELECT attrelid::regclass, attname AS column_with_privileges
+FROM pg_attribute
+WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'partreg'::regnamespace)
+  AND attacl IS NOT NULL;
+
+-- So a role without grants has nothing.
+CREATE ROLE regress_catalog;
+SELECT 'schema' AS usable, nspname::text FROM pg_namespace
+WHERE nspname = 'partreg' AND has_schema_privilege('regress_catalog', oid, 'USAGE, CREATE')
+UNION ALL
+SELECT 'relation', oid::regclass::text FROM pg_class
+WHERE relnamespace = 'partreg'::regnamespace AND relkind IN ('r', 'v')
+  AND (has_table_privilege('regress_catalog', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
+       OR has_any_column_privilege('regress_catalog', oid, 'SELECT, INSERT, UPDATE, REFERENCES'))
+UNION ALL
+SELECT 'sequence', seqrelid::regclass::text FROM pg_sequence
+JOIN pg_class ON oid = seqrelid
+WHERE relnamespace = 'partreg'::regnamespace
+  AND has_sequence_privilege('regress_catalog', seqrelid, 'USAGE, SELECT, UPDATE')
+UNION ALL
+SELECT 'routine', oid::regprocedure::text FROM pg_proc
+WHERE pronamespace = 'partreg'::regnamespace AND has_function_privilege('regress_catalog', oid, 'EXECUTE')
+UNION ALL
+SELECT 'type', oid::regtype::text FROM pg_type
+WHERE typnamespace = 'partreg'::regnamespace AND has_type_privilege('regress_catalog', oid, 'USAGE');
+DROP ROLE regress_catalog;
+
+-- The functions, as the contract has them: the level that they belong to (O:
+-- the owner alone), volatility (s: stable), result.  Reads are parallel safe
+-- and run as the caller; writes are neither.
+CREATE TEMP TABLE contract (level text, name text, arguments text, volatility text, result text);
+INSERT INTO contract VALUES
+    ('A', 'register_source', 'source_name text, owner text, rule text DEFAULT ''any''::text', 'v', 'text'),
+    ('W', 'register_provider', 'provider_name text, access_token text, trusted_role text DEFAULT NULL::text, effective tstzrange DEFAULT ''(,)''::tstzrange', 'v', 'text'),
+    ('W', 'register_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, if_not_exists boolean DEFAULT false', 'v', 'boolean'),
+    ('W', 'lock_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text, lease interval DEFAULT NULL::interval, reason text DEFAULT NULL::text', 'v', 'boolean'),
+    ('W', 'unlock_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text', 'v', 'boolean'),
+    ('W', 'fail_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, reason text DEFAULT NULL::text, holder text DEFAULT NULL::text', 'v', 'boolean'),
+    ('W', 'set_effective', 'source_name text, provider_name text, effective tstzrange, access_token text', 'v', 'void'),
+    ('W', 'set_trusted_role', 'source_name text, provider_name text, trusted_role text, access_token text', 'v', 'void'),
+    ('W', 'set_owner', 'source_name text, owner text, access_token text', 'v', 'void'),
+    ('W', 'set_readiness_rule', 'source_name text, rule text, access_token text', 'v', 'void'),
+    ('O', 'reset_access_token', 'source_name text, provider_name text DEFAULT NULL::text', 'v', 'text'),
+    ('R', 'check_readiness', 'source_name text, during tstzrange', 's', 'boolean'),
+    ('R', 'check_readiness', 'source_name text, start_at timestamp with time zone, end_at timestamp with time zone', 's', 'boolean'),
+    ('R', 'explain_readiness', 'source_name text, during tstzrange', 's', 'SETOF partreg.obstacle'),
+    ('R', 'assert_ready', 'source_name text, during tstzrange', 's', 'boolean'),
+    ('R', 'coalesce_ranges', 'during tstzrange', 'i', 'tstzmultirange'),
+    ('O', 'grant_privileges', 'grantee text, level text', 'v', 'void');
+CREATE TEMP VIEW actual AS
+    SELECT p.oid, p.proname::text AS name, pg_get_function_arguments(p.oid) AS arguments,
+           p.provolatile::text AS volatility, pg_get_function_result(p.oid) AS result
+    FROM pg_proc p
+    WHERE p.pronamespace = 'partreg'::regnamespace AND p.proname NOT LIKE '\_%';
+SELECT name, arguments, volatility, result, 'not in the contract' AS problem
+FROM (SELECT name, arguments, volatility, result FROM actual
+      EXCEPT SELECT name, arguments, volatility, result FROM contract) a
+UNION ALL
+SELECT name, arguments, volatility, result, 'not here'
+FROM (SELECT name, arguments, volatility, result FROM contract
+      EXCEPT SELECT name, arguments, volatility, result FROM actual) c;
+SELECT p.oid::regprocedure AS wrongly_labelled, p.proparallel, p.prosecdef, p.proisstrict
+FROM pg_proc p
+JOIN actual USING (oid)
+WHERE p.proparallel <> CASE p.provolatile WHEN 'v' THEN 'u'::"char" ELSE 's' END
+   OR p.prosecdef <> (p.provolatile = 'v' AND p.proname <> 'grant_privileges')
+   OR p.proisstrict;
+
+-- What each level may execute is what the contract says.
+CREATE ROLE regress_catalog;
+CREATE FUNCTION pg_temp.wrongly_granted(level text, letters text)
+RETURNS SETOF regprocedure LANGUAGE sql AS $$
+    SELECT partreg.grant_privileges('regress_catalog', level);
+    SELECT a.oid::regprocedure
+    FROM pg_temp.actual a
+    JOIN pg_temp.contract c USING (name, arguments)
+    WHERE has_function_privilege('regress_catalog', a.oid, 'EXECUTE') <> (position(c.level IN letters) > 0)
+    UNION ALL
+    SELECT p.oid::regprocedure
+    FROM pg_proc p
+    WHERE p.pronamespace = 'partreg'::regnamespace AND p.proname LIKE '\_%'
+      AND has_function_privilege('regress_catalog', p.oid, 'EXECUTE');
+$$;
+SELECT level, pg_temp.wrongly_granted(level, letters)
+FROM (VALUES ('none', ''), ('reader', 'R'), ('writer', 'RW'), ('admin', 'RWA'), ('none', '')) l (level, letters);
+DROP ROLE regress_catalog;
+
+-- The columns of views and composite types, in order, as in the contract.
+\a
+SELECT c.relname AS name, string_agg(format('%s %s', a.attname, format_type(a.atttypid, NULL)), ', ' ORDER BY a.attnum) AS columns
+FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace = 'partreg'::regnamespace AND c.relkind IN ('v', 'c') AND c.relname NOT LIKE '\_%'
+GROUP BY c.relname
+ORDER BY c.relname;
+
+\a
+
+-- No view shows a digest.
+SELECT attrelid::regclass, attname
+FROM pg_attribute
+JOIN pg_class c ON c.oid = attrelid
+WHERE c.relnamespace = 'partreg'::regnamespace AND c.relkind IN ('v', 'c')
+  AND (atttypid = 'bytea'::regtype OR attname LIKE '%digest%');

@@ -1,0 +1,108 @@
+-- Sources and providers: registering and changing them.
+SET client_min_messages = error;
+CREATE EXTENSION IF NOT EXISTS partition_registry CASCADE;
+RESET client_min_messages;
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
+\set VERBOSITY sqlstate
+
+CREATE ROLE regress_registry_admin;
+CREATE ROLE regress_registry_job;
+CREATE ROLE "Regress Registry";
+SELECT partreg.grant_privileges('regress_registry_admin', 'admin');
+
+SET SESSION AUTHORIZATION regress_registry_admin;
+CREATE TEMP VIEW history AS
+    SELECT event, source_name, provider_name, during,
+           CASE WHEN actor LIKE 'regress%' THEN actor ELSE 'a superuser' END AS actor, holder, reason
+    FROM partreg.events
+    WHERE source_name LIKE 'registry%'
+    ORDER BY event_id;
+
+-- A source is registered once, with rule "any" unless said otherwise.
+SELECT partreg.register_source('registry', 'ivan.ivanov@company.com') AS source_token \gset
+SELECT partreg.register_source('registry all', owner => 'somebody', rule => 'all') AS all_token \gset
+SELECT partreg.register_source('registry null', 'somebody', NULL) IS NOT NULL AS registered;
+SELECT partreg.register_source('registry', 'somebody else');
+SELECT partreg.register_source('registry', 'somebody else', 'all');
+SELECT source_name, owner, rule, registered_at = token_changed_at AS token_is_first
+FROM partreg.sources WHERE source_name LIKE 'registry%' ORDER BY 1;
+
+-- Names are compared byte by byte.
+SELECT partreg.register_source('Registry', 'somebody') IS NOT NULL AS registered;
+SELECT partreg.register_source('registry  null', 'somebody') IS NOT NULL AS registered;
+
+-- A provider is registered once, for the source that the token opens; another
+-- source may have one of that name.
+SELECT partreg.register_provider('loader', :'source_token') AS provider_token \gset
+SELECT partreg.register_provider('loader', :'all_token') IS NOT NULL AS registered;
+SELECT partreg.register_provider('loader', :'source_token');
+SELECT partreg.register_provider('Loader', :'source_token', 'regress_registry_job',
+                                 '[2024-01-01, 2025-01-01)') IS NOT NULL AS registered;
+SELECT partreg.register_provider('quoted', :'source_token', trusted_role => 'Regress Registry') IS NOT NULL AS registered;
+SELECT partreg.register_provider('null', :'source_token', NULL, NULL) IS NOT NULL AS registered;
+SELECT partreg.register_provider('no such role', :'source_token', 'regress_registry_nobody');
+SELECT partreg.register_provider('role of other case', :'source_token', 'REGRESS_REGISTRY_JOB');
+
+-- A provider token registers no provider, nor does a source's of another kind.
+SELECT partreg.register_provider('another', :'provider_token');
+SELECT partreg.register_provider('another', 'secret');
+SELECT partreg.register_provider('another', '');
+
+-- The effective range is kept as [start, end); it may be unbounded or empty,
+-- and an infinite bound is none.
+SELECT partreg.register_provider(name, :'source_token', effective => range::tstzrange) IS NOT NULL AS registered
+FROM (VALUES ('1', '(2024-01-01, 2024-02-01]'), ('2', '(,2024-01-01]'), ('3', 'empty'),
+             ('4', '[-infinity, infinity]'), ('5', '(2024-01-01, 2024-01-01 00:00:00.000001)')) v (name, range);
+SELECT provider_name, trusted_role, effective, deadline, registered_at = token_changed_at AS token_is_first,
+       old_token_until, revoked_at
+FROM partreg.providers WHERE source_name = 'registry' ORDER BY 1;
+
+-- What can be changed with the source token.
+SELECT partreg.set_owner('registry', 'ann', :'source_token');
+SELECT partreg.set_readiness_rule('registry', 'all', :'source_token');
+SELECT partreg.set_effective('registry', 'loader', '(2024-01-01, 2024-02-01]', :'source_token');
+SELECT partreg.set_effective('registry', 'Loader', 'empty', :'source_token');
+SELECT partreg.set_trusted_role('registry', 'loader', 'Regress Registry', :'source_token');
+SELECT partreg.set_trusted_role('registry', 'Loader', NULL, :'source_token');
+SELECT source_name, owner, rule FROM partreg.sources WHERE source_name = 'registry';
+SELECT provider_name, trusted_role, effective
+FROM partreg.providers WHERE source_name = 'registry' AND provider_name IN ('loader', 'Loader') ORDER BY 1;
+
+-- A rule that was the rule already is no change and leaves no event.
+SELECT partreg.set_readiness_rule('registry', 'all', :'source_token');
+
+-- Another source's token, or a provider's, changes nothing.
+SELECT partreg.set_owner('registry', 'eve', :'all_token');
+SELECT partreg.set_owner('registry', 'eve', :'provider_token');
+SELECT partreg.set_readiness_rule('registry', 'any', :'provider_token');
+SELECT partreg.set_effective('registry', 'loader', '(,)', :'provider_token');
+SELECT partreg.set_trusted_role('registry', 'loader', NULL, :'provider_token');
+SELECT partreg.set_trusted_role('registry', 'nobody', NULL, :'source_token');
+SELECT partreg.set_effective('registry', 'nobody', '(,)', :'source_token');
+SELECT partreg.set_trusted_role('registry', 'loader', 'regress_registry_nobody', :'source_token');
+SELECT partreg.set_readiness_rule('registry', 'some', :'source_token');
+SELECT partreg.set_readiness_rule('registry', 'ANY', :'source_token');
+
+-- A lost token is replaced by the owner of the extension, and dies at once.
+SELECT partreg.reset_access_token('registry');
+RESET SESSION AUTHORIZATION;
+SELECT partreg.reset_access_token('registry') AS new_source_token \gset
+SELECT partreg.reset_access_token('registry', provider_name => 'loader') AS new_provider_token \gset
+SELECT partreg.reset_access_token('unknown');
+SELECT partreg.reset_access_token('registry', 'unknown');
+SET SESSION AUTHORIZATION regress_registry_admin;
+SELECT partreg.set_owner('registry', 'eve', :'source_token');
+SELECT partreg.set_owner('registry', 'bob', :'new_source_token');
+SELECT partreg.register_partition('registry', 'loader', '[2024-01-01, 2024-01-02)', :'provider_token');
+SELECT partreg.register_partition('registry', 'loader', '[2024-01-01, 2024-01-02)', :'new_provider_token');
+SELECT token_changed_at > registered_at AS token_changed, old_token_until
+FROM partreg.providers WHERE source_name = 'registry' AND provider_name = 'loader';
+
+-- All of it is in the history, with who did it.
+SELECT * FROM history;
+
+RESET SESSION AUTHORIZATION;
+SET client_min_messages = error;
+DROP OWNED BY regress_registry_admin;
+DROP ROLE regress_registry_admin, regress_registry_job, "Regress Registry";

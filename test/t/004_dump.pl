@@ -1,0 +1,235 @@
+# Dump and restore, pg_upgrade, logical decoding, DROP EXTENSION: what is kept
+# is kept, what should go is gone.
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use Cwd;
+use PostgreSQL::Test::Utils;
+use Registry;
+use Test::More;
+
+my $old = new_registry(
+	'old',
+	init => [ allows_streaming => 'logical' ],
+	conf => 'shared_buffers = 16MB');
+my $client = connect_to($old);
+my ($source_token, $p_token) = source_and_provider($client, 's', 'p');
+my $q_token = $client->value("SELECT partreg.register_provider('q', \$1, 'pg_monitor', '[2024-01-01,)')", $source_token);
+my $tmp = $PostgreSQL::Test::Utils::tmp_check;
+
+sub partition_call
+{
+	my ($on, $call, $provider, $hour, $token) = @_;
+
+	return $on->value("SELECT partreg.${call}_partition('s', \$1, \$2, \$3)", $provider, hour($hour), $token);
+}
+
+# Something in every table, every state, every kind of grant.
+$client->run(<<'EOT');
+CREATE ROLE reading;
+CREATE ROLE writing;
+CREATE ROLE managing;
+SELECT partreg.grant_privileges('reading', 'reader');
+SELECT partreg.grant_privileges('writing', 'writer');
+SELECT partreg.grant_privileges('managing', 'admin');
+CREATE ROLE backing_up LOGIN IN ROLE pg_read_all_data;
+ALTER DATABASE postgres SET partreg.notify = 'ready';
+ALTER ROLE writing SET partreg.notify = 'off';
+EOT
+partition_call($client, 'register', 'p', $_, $p_token) for 0 .. 19;
+partition_call($client, 'unlock', 'p', $_, $p_token) for 0 .. 17;
+partition_call($client, 'lock', 'p', 5, $p_token);
+partition_call($client, 'register', 'q', 5, $q_token);
+partition_call($client, 'fail', 'q', 5, $q_token);
+$client->rows("SELECT partreg.retire_partition('s', 'p', \$1, \$2)", hour(17), $p_token);
+$client->rows("SELECT partreg.set_readiness_rule('s', 'all', \$1)", $source_token);
+my $rotated = $client->value("SELECT partreg.rotate_access_token('s', 'p', \$1, '1 day')", $p_token);
+$client->rows("SELECT partreg.register_source('gone', 'owner')");
+
+# All of it, as a database is left with.
+sub state_of
+{
+	my ($on) = @_;
+
+	return {
+		rows => rows_of_tables($on),
+		objects => extension_objects($on),
+		answers => [ map { my $n = $_; map { answers($on, 's', hour($n, $_)) } 1, 4 } 0 .. 19 ] };
+}
+
+my $before = state_of($client);
+
+cmp_ok(scalar @{ $before->{rows} }, '>', 60, 'there is something to be kept');
+ok((grep { /^view partreg\.locks: privileges: .*reading=r/ } @{ $before->{objects} }), 'grants too');
+
+note 'Dump and restore';
+
+my $new = new_registry('new', bare => 1, conf => 'max_wal_senders = 0');
+
+$old->command_ok([ 'pg_dumpall', '--globals-only', '--file', "$tmp/globals.sql", '--dbname', $old->connstr('postgres') ],
+	'the roles are dumped');
+$new->command_ok(
+	[ 'psql', '-X', '-q', '-d', $new->connstr('postgres'), '-f', "$tmp/globals.sql" ],
+	'and restored');
+
+sub dumped_by
+{
+	my ($name, $role, @options) = @_;
+
+	$old->command_ok(
+		[ 'pg_dump', '-d', $old->connstr('postgres') . " user=$role", '-f', "$tmp/$name", @options ],
+		"$name: pg_dump");
+}
+
+sub restored_as
+{
+	my ($name, @command) = @_;
+
+	$new->safe_psql('postgres', qq(CREATE DATABASE "$name"));
+	$new->command_ok([ @command, '-d', $new->connstr($name), "$tmp/$name" ], "$name: restored");
+
+	my $restored = connect_to($new, dbname => $name);
+	my $after = state_of($restored);
+
+	is_deeply($after->{$_}, $before->{$_}, "$name: $_") for qw(rows objects answers);
+
+	# Life goes on there: new ids, the tokens of before.
+	is(partition_call($restored, 'unlock', 'p', 5, $rotated), 't', "$name: the token is good");
+	is(partition_call($restored, 'unlock', 'p', 18, $p_token), 't', "$name: so is the old one, for its grace");
+	my ($new_token) = source_and_provider($restored, 'after', 'p');
+	is( $restored->value("SELECT count(*) FROM partreg.source WHERE id = (SELECT max(id) FROM partreg.source) AND name = 'after'"),
+		1, "$name: ids go on");
+	is_deeply($restored->rows('SELECT * FROM partreg.verify()'), [], "$name: verify");
+	$restored->close_session;
+	$new->safe_psql('postgres', qq(DROP DATABASE "$name"));
+}
+
+my $superuser = getpwuid $>;
+
+sub restore_script
+{
+	my ($name) = @_;
+
+	restored_as($name, 'sh', '-c', 'exec psql -X -q -v ON_ERROR_STOP=1 -d "$2" -f "$3"', 'sh');
+}
+
+for my $role ($superuser, 'backing_up')
+{
+	dumped_by("plain by $role", $role, '-Fp');
+	restore_script("plain by $role");
+	dumped_by("custom by $role", $role, '-Fc');
+	restored_as("custom by $role", 'pg_restore', '--exit-on-error');
+	dumped_by("directory by $role", $role, '-Fd', '-j2');
+	restored_as("directory by $role", 'pg_restore', '--exit-on-error', '-j2');
+}
+dumped_by('inserts', $superuser, '--inserts');
+restore_script('inserts');
+
+my $dump = slurp_file("$tmp/plain by $superuser");
+
+like($dump, qr/COPY partreg\.source /, 'a dump holds the rows');
+for my $token ($source_token, $p_token, $q_token, $rotated)
+{
+	is(index($dump, substr $token, 4, 64), -1, 'and no token');
+}
+$old->command_ok(
+	[ 'pg_dump', '-d', $old->connstr('postgres'), '--create', '-f', "$tmp/create.sql" ],
+	'pg_dump --create');
+like(slurp_file("$tmp/create.sql"), qr/ALTER DATABASE postgres SET "?partreg\.notify"? TO 'ready'/,
+	'keeps the setting of the database');
+like(slurp_file("$tmp/globals.sql"), qr/ALTER ROLE writing SET "?partreg\.notify"? TO 'off'/,
+	'pg_dumpall that of a role');
+
+dumped_by('schema alone', $superuser, '-n', 'partreg');
+unlike(slurp_file("$tmp/schema alone"), qr/COPY|CREATE EXTENSION/, 'pg_dump -n partreg alone keeps nothing');
+dumped_by('extension', $superuser, '--extension=partition_registry', '--extension=pgcrypto');
+restore_script('extension');
+
+note 'Logical decoding';
+
+$client->run("CREATE PUBLICATION everything FOR ALL TABLES");
+$client->rows("SELECT pg_create_logical_replication_slot('slot', 'test_decoding')");
+partition_call($client, 'lock', 'p', 1, $rotated);
+partition_call($client, 'unlock', 'p', 1, $rotated);
+partition_call($client, 'register', 'p', 40, $rotated);
+partition_call($client, 'unlock', 'p', 40, $rotated);
+$client->rows("SELECT partreg.set_owner('s', 'somebody', \$1)", $source_token);
+my $last_token = $client->value("SELECT partreg.reset_access_token('s', 'q')");
+$client->rows("SELECT partreg.retire_partition('s', 'p', \$1, \$2)", hour(40), $rotated);
+$client->rows("SELECT partreg.drop_source('gone', partreg.reset_access_token('gone'))");
+
+my $changes = join "\n",
+  map { $_->[0] } @{ $client->rows("SELECT data FROM pg_logical_slot_get_changes('slot', NULL, NULL)") };
+
+for my $table (qw(source provider partition lock coverage event))
+{
+	like($changes, qr/table partreg\.$table: /, "changes of $table are decoded");
+}
+is(index($changes, substr $last_token, 4, 64), -1, 'and show no token');
+$client->rows("SELECT pg_drop_replication_slot('slot')");
+$client->run('DROP PUBLICATION everything');
+
+note 'pg_upgrade';
+
+$before = state_of($client);
+$client->close_session;
+$old->stop;
+
+my $upgraded = PostgreSQL::Test::Cluster->new('upgraded');
+my $bindir = $old->config_data('--bindir');
+
+$upgraded->init;
+$upgraded->append_conf('postgresql.conf', 'max_connections = 50');
+my $here = getcwd;
+chdir $tmp;
+command_ok(
+	[
+		'pg_upgrade', '--no-sync',
+		'-d', $old->data_dir, '-D', $upgraded->data_dir,
+		'-b', $bindir, '-B', $bindir,
+		'-s', $upgraded->host, '-p', $old->port, '-P', $upgraded->port
+	],
+	'pg_upgrade');
+chdir $here;
+$upgraded->start;
+$client = connect_to($upgraded);
+my $after = state_of($client);
+# pg_upgrade does not record initial privileges that are the default ones.
+$before->{objects} = [ grep { !/^schema partreg: initial privileges: / } @{ $before->{objects} } ];
+is_deeply($after->{$_}, $before->{$_}, "pg_upgrade: $_") for qw(rows objects answers);
+is(partition_call($client, 'lock', 'p', 7, $rotated), 't', 'pg_upgrade: it goes on');
+source_and_provider($client, 'after', 'p');
+is($client->value('SHOW partreg.notify'), 'ready', 'pg_upgrade: the setting is kept');
+
+note 'DROP EXTENSION';
+
+fails_with($client, '2BP01', 'the schema alone is not dropped', 'DROP SCHEMA partreg CASCADE');
+fails_with($client, '2BP01', 'nor a table', 'DROP TABLE partreg.lock CASCADE');
+$client->run('DROP EXTENSION partition_registry');
+is_deeply(
+	$client->rows(<<'EOT'),
+SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname = 'partreg'
+UNION ALL
+SELECT 'routine ' || proname FROM pg_proc WHERE probin LIKE '%partition_registry%' OR prosrc LIKE '%partreg%'
+UNION ALL
+SELECT 'privileges of ' || classoid::regclass || ' ' || objoid FROM pg_init_privs i
+ WHERE classoid = 'pg_class'::regclass AND NOT EXISTS (SELECT FROM pg_class WHERE oid = i.objoid)
+    OR classoid = 'pg_proc'::regclass AND NOT EXISTS (SELECT FROM pg_proc WHERE oid = i.objoid)
+UNION ALL
+SELECT 'default privileges' FROM pg_default_acl
+UNION ALL
+SELECT 'trigger ' || evtname FROM pg_event_trigger
+EOT
+	[],
+	'nothing is left');
+$client->run('DROP ROLE reading; DROP ROLE writing; DROP ROLE managing');
+fails_with($client, '3F000', 'a session that used it is told so', "SELECT partreg.check_readiness('s', 'empty')");
+$client->run('CREATE EXTENSION partition_registry');
+is_deeply($client->rows('SELECT * FROM partreg.sources'), [], 'a new one is empty');
+source_and_provider($client, 's', 'p');
+is($client->value('SELECT min(id) FROM partreg.source'), 1, 'and counts from the beginning');
+
+done_testing();

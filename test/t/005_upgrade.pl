@@ -1,0 +1,239 @@
+# Upgrades: an upgraded database is the same as a fresh one, object by object,
+# by every path that the upgrade scripts offer.
+#
+# What is compared are the facts that extension_objects() lists: definitions,
+# privileges, owners, comments, columns, constraints, indexes, what pg_dump
+# takes along.  Install scripts of released versions belong in test/upgrade/
+# under the names that they had; the upgrade scripts are those of the project.
+#
+# That the comparison sees what upgrade scripts tend to forget is shown with
+# versions made up here: the present one without something, and steps to the
+# present one that bring it back rightly or not quite.
+#
+# The scripts go into a PostgreSQL of the test's own, a copy of the programs
+# with links to the rest, as extensions are looked for in a fixed place.
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use File::Basename;
+use File::Copy;
+use File::Path qw(make_path);
+use PostgreSQL::Test::Utils;
+use Registry;
+use Test::More;
+
+my $root = "$PostgreSQL::Test::Utils::tmp_check/installation";
+my ($bindir, $libdir, $sharedir) =
+  map { chomp(my $path = `pg_config --$_`); $path } qw(bindir pkglibdir sharedir);
+my $scripts = "$root$sharedir/extension";
+
+# Files of a folder as links, but for those that are to be real.
+sub link_folder
+{
+	my ($from, $to, %except) = @_;
+
+	make_path($to);
+	for my $name (grep { !$except{$_} } slurp_dir($from))
+	{
+		next if $name =~ /^\.\.?$/;
+		symlink "$from/$name", "$to/$name" or die "$to/$name: $!";
+	}
+}
+
+make_path("$root$bindir", dirname("$root$libdir"));
+symlink $libdir, "$root$libdir" or die "$root$libdir: $!";
+link_folder($sharedir, "$root$sharedir", extension => 1);
+link_folder("$sharedir/extension", $scripts);
+for my $program (qw(postgres initdb pg_ctl pg_config psql))
+{
+	copy("$bindir/$program", "$root$bindir/$program") or die "$program: $!";
+	chmod 0755, "$root$bindir/$program";
+}
+
+my $node = PostgreSQL::Test::Cluster->new('upgrade', install_path => dirname("$root$bindir"));
+$node->init;
+$node->append_conf('postgresql.conf', 'log_statement = none');
+$node->start;
+
+my $current = $node->safe_psql('postgres',
+	"SELECT default_version FROM pg_available_extensions WHERE name = 'partition_registry'");
+my $install = slurp_file("$scripts/partition_registry--$current.sql");
+
+$node->safe_psql('postgres', <<'EOT');
+CREATE ROLE reading;
+CREATE ROLE writing;
+CREATE ROLE managing;
+EOT
+
+sub script
+{
+	my ($name, $text) = @_;
+
+	open my $file, '>', "$scripts/partition_registry--$name.sql" or die "$name: $!";
+	print $file $text;
+	close $file;
+}
+
+my $count = 0;
+
+# A database of its own, with a version of the extension; returns a client.
+sub database
+{
+	my ($version) = @_;
+	my $name = 'd' . ++$count;
+
+	$node->safe_psql('postgres', "CREATE DATABASE $name");
+	my $client = connect_to($node, dbname => $name);
+	$client->run("CREATE EXTENSION pgcrypto; CREATE EXTENSION partition_registry VERSION '$version'");
+	return $client;
+}
+
+sub grant_levels
+{
+	my ($client) = @_;
+
+	$client->run(<<'EOT');
+SELECT partreg.grant_privileges('reading', 'reader');
+SELECT partreg.grant_privileges('writing', 'writer');
+SELECT partreg.grant_privileges('managing', 'admin');
+EOT
+}
+
+# All paths from a version to the present one by the scripts there are, each
+# the list of versions that it passes.
+sub paths_from
+{
+	my ($version, %passed) = @_;
+	my @paths;
+
+	return [$current] if $version eq $current;
+	$passed{$version} = 1;
+	for my $file (glob "$scripts/partition_registry--*--*.sql")
+	{
+		my ($from, $to) = $file =~ /--(.*)--(.*)\.sql$/;
+
+		next if $from ne $version || $passed{$to};
+		push @paths, map { [ $version, @$_ ] } paths_from($to, %passed);
+	}
+	return @paths;
+}
+
+my $fresh = database($current);
+grant_levels($fresh);
+my $expected = extension_objects($fresh);
+
+# What differs from a fresh installation after a path, as lines.
+sub differences_after
+{
+	my (@versions) = @_;
+	my $client = database(shift @versions);
+
+	source_and_provider($client, 's', 'p');
+	grant_levels($client);
+	my $rows = rows_of_tables($client);
+	$client->run("ALTER EXTENSION partition_registry UPDATE TO '$_'") for @versions;
+
+	my %fresh = map { $_ => 1 } @$expected;
+	my %upgraded = map { $_ => 1 } @{ extension_objects($client) };
+	my @differences = (
+		(map { "lacks $_" } grep { !$upgraded{$_} } sort keys %fresh),
+		(map { "has $_" } grep { !$fresh{$_} } sort keys %upgraded));
+
+	push @differences, 'rows changed' if "@{ rows_of_tables($client) }" ne "@$rows";
+	# Of whatever is there, not only of what the fresh one has.
+	push @differences, map { "unsafe $_->[0]" } @{ $client->rows(<<'EOT') };
+SELECT p.oid::regprocedure FROM pg_proc p
+ WHERE pronamespace = 'partreg'::regnamespace
+   AND (prosecdef AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false)
+        OR EXISTS (SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) WHERE grantee = 0))
+EOT
+	$client->close_session;
+	return \@differences;
+}
+
+note 'Released versions';
+
+for my $file (glob "$FindBin::RealBin/../upgrade/partition_registry--*.sql")
+{
+	my ($version) = $file =~ /--(.*)\.sql$/;
+	my @paths;
+
+	copy($file, $scripts) or die "$file: $!" unless $version eq $current;
+	@paths = paths_from($version);
+	isnt(scalar @paths, 0, "there is a path from $version to $current");
+	is_deeply(differences_after(@$_), [], join ' to ', @$_) for @paths;
+}
+is_deeply(differences_after($current), [], 'two fresh installations are the same');
+
+note 'Versions made up';
+
+# The statements about one thing, and the present install script without them.
+my $set_owner = qr/CREATE FUNCTION partreg\.set_owner\(.*?'MODULE_PATHNAME';\n/s;
+my $set_owner_comment = qr/COMMENT ON FUNCTION partreg\.set_owner\(.*?';\n/s;
+my $dump_mark = qr/SELECT pg_extension_config_dump\('partreg\.event_id_seq', ''\);\n/;
+my $header = "\\echo Use \"ALTER EXTENSION partition_registry UPDATE\" to load this file. \\quit\n"
+  . "SET LOCAL search_path = pg_catalog, pg_temp;\n";
+my ($function) = $install =~ /($set_owner)/;
+my ($comment) = $install =~ /($set_owner_comment)/;
+my ($mark) = $install =~ /($dump_mark)/;
+my $revoke = "REVOKE ALL ON FUNCTION partreg.set_owner(text, text, text) FROM PUBLIC;\n";
+# What an extension's script grants counts as initial, which pg_dump leaves out.
+my $levels = <<'EOT';
+GRANT EXECUTE ON FUNCTION partreg.set_owner(text, text, text) TO writing, managing;
+UPDATE pg_init_privs SET initprivs = ARRAY[makeaclitem(proowner, proowner, 'EXECUTE', false)]
+  FROM pg_proc
+ WHERE classoid = 'pg_proc'::regclass AND objoid = pg_proc.oid AND proname = 'set_owner';
+EOT
+
+ok(defined $function && defined $comment && defined $mark, 'the install script is as expected here');
+
+my $older = $install =~ s/$set_owner//r =~ s/$set_owner_comment//r;
+my $oldest = $older =~ s/$dump_mark//r;
+
+script('0.0.2', $older);
+script("0.0.2--$current", $header . $function . $comment . $revoke . $levels);
+is_deeply(differences_after('0.0.2', $current), [], 'a step that forgets nothing');
+
+script('0.0.1', $oldest);
+script('0.0.1--0.0.2', $header . $mark);
+script("0.0.1--$current", $header . $mark . $function . $comment . $revoke . $levels);
+is_deeply([ map { "@$_" } sort { @$a <=> @$b } paths_from('0.0.1') ],
+	[ "0.0.1 $current", "0.0.1 0.0.2 $current" ], 'all paths are found');
+is_deeply(differences_after(@$_), [], join ' to ', @$_) for paths_from('0.0.1');
+
+# What is forgotten, the step without it, and how the first difference begins.
+my @forgetful = (
+	[ 'a comment', $older, $function . $revoke . $levels, qr/^lacks function .*set_owner.*: comment: changes/ ],
+	[   'what PUBLIC gets by default', $older, $function . $comment . $levels,
+		qr/^lacks function .*set_owner.*: initial privileges: / ],
+	[ 'the levels', $older, $function . $comment . $revoke, qr/^lacks function .*set_owner.*: privileges: .*managing=X/ ],
+	[   'the pinned search_path', $older,
+		($function =~ s/    SET search_path.*\n//r) . $comment . $revoke . $levels,
+		qr/^lacks function .*set_owner.*: definition: / ],
+	[   'the volatility', $older,
+		($function =~ s/VOLATILE/STABLE/r) . $comment . $revoke . $levels,
+		qr/^lacks function .*set_owner.*: definition: / ],
+	[ 'the function', $older, "SELECT;\n", qr/^lacks function .*set_owner.*: comment: / ],
+	[ 'what pg_dump takes along', $oldest, $function . $comment . $revoke . $levels,
+		qr/^lacks sequence partreg\.event_id_seq: dumped where/ ],
+	[   'an index', $install =~ s/^CREATE INDEX source_old_token_digest_idx.*\n//mr, "SELECT;\n",
+		qr/^lacks table partreg\.source: index: CREATE INDEX source_old_token_digest_idx/ ],
+	[   'a column', $install =~ s/^    calendar_zone +text,\n//mr, "SELECT;\n",
+		qr/^lacks table partreg\.provider: column 16: calendar_zone/ ],
+	[   'to take a function away', "$install\nCREATE FUNCTION partreg.extra() RETURNS int LANGUAGE sql RETURN 1;\n",
+		"SELECT;\n", qr/^has function partreg\.extra\(\): / ]);
+
+for my $n (0 .. $#forgetful)
+{
+	my ($what, $from, $step, $difference) = @{ $forgetful[$n] };
+	my $version = "0.0.${\ (100 + $n)}";
+
+	script($version, $from);
+	script("$version--$current", $header . $step);
+	like(differences_after($version, $current)->[0], $difference, "a step that forgets $what is found out");
+}
+
+done_testing();
