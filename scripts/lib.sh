@@ -55,7 +55,7 @@ as_pg()
 	fi
 	"${user[@]}" env -i -C "${WORK:-/tmp}" \
 		PATH="${PGBIN:+$PGBIN:}/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" \
-		HOME="${WORK:-/tmp}" LC_ALL=C.UTF-8 "$@"
+		HOME="${WORK:-/tmp}" TMPDIR="${WORK:-/tmp}" LC_ALL=C.UTF-8 "$@"
 }
 
 # run COMMAND...

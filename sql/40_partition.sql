@@ -71,8 +71,6 @@ CREATE FUNCTION partreg.lock_partitions(source_name text, provider_name text, du
     LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
-    SET enable_hashjoin = off
-    SET enable_mergejoin = off
     AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION partreg.lock_partitions(text, text, tstzrange, text, text, interval, text) IS
     'locks every partition of a provider that lies within a range, or none; returns how many are newly yours';

@@ -90,6 +90,27 @@ $$;
 COMMENT ON FUNCTION partreg.grant_privileges(text, text) IS
     'gives a role exactly one level: none, reader, writer or admin; for the owner of the extension';
 
+-- Which level a role has: the highest one of which it may call a routine.
+CREATE VIEW partreg._granted_level (grantee, level) AS
+    SELECT r.rolname::text,
+           CASE max(array_position(ARRAY['reader', 'writer', 'admin'], l.level))
+                WHEN 1 THEN 'reader' WHEN 2 THEN 'writer' WHEN 3 THEN 'admin' END
+      FROM pg_proc p
+      JOIN partreg._routine_level l ON l.routine = p.proname
+     CROSS JOIN LATERAL aclexplode(p.proacl) a
+      JOIN pg_roles r ON r.oid = a.grantee
+     WHERE p.pronamespace = 'partreg'::regnamespace AND a.grantee <> p.proowner
+     GROUP BY r.rolname;
+COMMENT ON VIEW partreg._granted_level IS 'internal: which level of grant_privileges() each role has';
+
+CREATE FUNCTION partreg._extend_privileges()
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg._extend_privileges() IS
+    'internal: the end of every upgrade script; gives the roles that have a level what the upgrade added to it';
+
 -- PUBLIC has nothing, and whatever ALTER DEFAULT PRIVILEGES gave to roles when
 -- the objects above were made is taken back.
 DO $$

@@ -387,10 +387,6 @@ typedef struct Batch
 #define BATCH_PARAMETERS		6
 #define BATCH_PARAMETER_TYPES \
 	INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID
-#define IS_LOCK_OF(l, p) \
-	" " #l ".source_id = $1 AND " #l ".length_class = " #p ".length_class" \
-	" AND " #l ".start_at = " #p ".start_at AND " #l ".end_at = " #p ".end_at" \
-	" AND " #l ".provider_id = " #p ".provider_id"
 
 static void
 batch_parameters(const Bulk *bulk, const Batch *batch, Datum *values)
@@ -603,42 +599,61 @@ typedef struct LockWork
 	TimestampTz lease_expires_at;
 } LockWork;
 
+/* $1 to $16 as above, $17 reason, $18 lease_expires_at */
+#define LOCK_PARAMETERS	(EVENT_PARAMETERS + BATCH_PARAMETERS + 2)
+#define LOCK_PARAMETER_TYPES \
+	EVENT_PARAMETER_TYPES, BATCH_PARAMETER_TYPES, TEXTOID, TIMESTAMPTZOID
+#define LOG_LOCKS(event) \
+	", logged AS (" \
+	"    INSERT INTO partreg.event" EVENT_COLUMNS \
+	"    SELECT '" event "', $1, $2, $3, $4, start_at, end_at, $5, $6, $7, $17, $8, $9, $10" \
+	"      FROM changed" \
+	"    RETURNING id, start_at, end_at" \
+	")" COUNT_EVENTS
+
 static void
 lock_work(Bulk *bulk, const Batch *batch, void *arg)
 {
-	/* What changes, by how it is before */
-	static Statement record = {
-		"WITH logged AS ("
-		"    INSERT INTO partreg.event" EVENT_COLUMNS
-		"    SELECT CASE WHEN l.state = 'locked' THEN 'take_over' ELSE 'lock' END,"
-		"           $1, $2, $3, $4, p.start_at, p.end_at, $5, $6, $7, $17, $8, $9, $10"
-		"      FROM partreg.partition p"
-		"      LEFT JOIN partreg.lock l ON" IS_LOCK_OF(l, p)
-		"     WHERE" IS_IN_BATCH(p)
-		"       AND NOT coalesce(l.state = 'locked' AND l.holder = $7, false)"
-		"     ORDER BY p.start_at, p.end_at"
-		"    RETURNING id, start_at, end_at"
-		")" COUNT_EVENTS,
-		EVENT_PARAMETERS + BATCH_PARAMETERS + 1,
-		{EVENT_PARAMETER_TYPES, BATCH_PARAMETER_TYPES, TEXTOID}
+	/* In this order, so that no statement meets what one before it wrote. */
+	static Statement renew = {
+		"UPDATE partreg.lock l SET lease_expires_at = $18, reason = coalesce($17, l.reason)"
+		" WHERE l.source_id = $1 AND" IS_IN_BATCH(l)
+		"   AND l.state = 'locked' AND l.holder = $7",
+		LOCK_PARAMETERS, {LOCK_PARAMETER_TYPES}
 	};
-	static Statement upsert = {
-		"INSERT INTO partreg.lock AS l (source_id, length_class, start_at, end_at, provider_id,"
-		"    state, since, holder, lease_expires_at, reason)"
-		" SELECT $1, p.length_class, p.start_at, p.end_at, p.provider_id, 'locked', $5, $7, $18, $17"
-		"   FROM partreg.partition p"
-		"  WHERE" IS_IN_BATCH(p)
-		" ON CONFLICT (source_id, length_class, start_at, end_at, provider_id) DO UPDATE"
-		"    SET state = 'locked', holder = $7, lease_expires_at = $18,"
-		"        since = CASE WHEN l.state = 'locked' AND l.holder = $7 THEN l.since ELSE $5 END,"
-		"        reason = CASE WHEN l.state = 'locked' AND l.holder = $7"
-		"                      THEN coalesce($17, l.reason) ELSE $17 END",
-		EVENT_PARAMETERS + BATCH_PARAMETERS + 2,
-		{EVENT_PARAMETER_TYPES, BATCH_PARAMETER_TYPES, TEXTOID, TIMESTAMPTZOID}
+	static Statement take_over = {
+		"WITH changed AS ("
+		"    UPDATE partreg.lock l"
+		"       SET holder = $7, since = $5, lease_expires_at = $18, reason = $17"
+		"     WHERE l.source_id = $1 AND" IS_IN_BATCH(l)
+		"       AND l.state = 'locked' AND l.holder <> $7"
+		"    RETURNING l.start_at, l.end_at"
+		")" LOG_LOCKS("take_over"),
+		LOCK_PARAMETERS, {LOCK_PARAMETER_TYPES}
 	};
+	static Statement lock_failed = {
+		"WITH changed AS ("
+		"    UPDATE partreg.lock l"
+		"       SET state = 'locked', holder = $7, since = $5, lease_expires_at = $18, reason = $17"
+		"     WHERE l.source_id = $1 AND" IS_IN_BATCH(l) " AND l.state = 'failed'"
+		"    RETURNING l.start_at, l.end_at"
+		")" LOG_LOCKS("lock"),
+		LOCK_PARAMETERS, {LOCK_PARAMETER_TYPES}
+	};
+	static Statement lock_free = {
+		"WITH changed AS ("
+		"    INSERT INTO partreg.lock (source_id, length_class, start_at, end_at, provider_id,"
+		"        state, since, holder, lease_expires_at, reason)"
+		"    SELECT $1, p.length_class, p.start_at, p.end_at, p.provider_id, 'locked', $5, $7, $18, $17"
+		"      FROM partreg.partition p WHERE" IS_IN_BATCH(p)
+		"    ON CONFLICT DO NOTHING RETURNING start_at, end_at"
+		")" LOG_LOCKS("lock"),
+		LOCK_PARAMETERS, {LOCK_PARAMETER_TYPES}
+	};
+	static Statement *const changes[] = {&take_over, &lock_failed, &lock_free};
 	const LockWork *work = arg;
-	Datum		values[EVENT_PARAMETERS + BATCH_PARAMETERS + 2];
-	char		nulls[EVENT_PARAMETERS + BATCH_PARAMETERS + 3] = "                  ";
+	Datum		values[LOCK_PARAMETERS];
+	char		nulls[LOCK_PARAMETERS + 1] = "                  ";
 
 	refuse_other_holders(bulk, batch, work->holder, true);
 	event_parameters(bulk, work->holder, values, nulls);
@@ -651,10 +666,13 @@ lock_work(Bulk *bulk, const Batch *batch, void *arg)
 		values[17] = TimestampTzGetDatum(work->lease_expires_at);
 	else
 		nulls[17] = 'n';
-	statement_run(&record, values, nulls);
-	bulk_count(bulk);
-	SPI_freetuptable(SPI_tuptable);
-	statement_run(&upsert, values, nulls);
+	statement_run(&renew, values, nulls);
+	for (int i = 0; i < lengthof(changes); i++)
+	{
+		statement_run(changes[i], values, nulls);
+		bulk_count(bulk);
+		SPI_freetuptable(SPI_tuptable);
+	}
 }
 
 /*

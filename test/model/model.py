@@ -453,7 +453,7 @@ class Registry:
     def register_source(self, caller, source_name, owner, rule='any', points=None):
         self.permitted(caller, 'register_source')
         required(source_name, owner)
-        rule = rule or 'any'
+        rule = 'any' if rule is None else rule
         check_name(source_name)
         check_name(owner)
         if rule not in ('any', 'all'):

@@ -77,16 +77,25 @@ ORDER BY p.proname, p.pronargs, a.n;
 
 -- 22023: ranges that are empty, reversed, unbounded or infinite, for each
 -- function that takes one, behind a good token.
-SELECT replace(call, '$', range), E'\n    ' || pg_temp.outcome(replace(call, '$', range))
+SELECT call || ': ' || string_agg(DISTINCT left(pg_temp.outcome(replace(call, '$', range)), 5), ' ')
 FROM unnest(ARRAY[
-    $$register_partition('errors', 'loader', $, {P})$$, $$lock_partition('errors', 'loader', $, {P})$$,
-    $$unlock_partition('errors', 'loader', $, {P})$$, $$fail_partition('errors', 'loader', $, {P})$$,
-    $$check_readiness('errors', $)$$, $$explain_readiness('errors', $)$$, $$assert_ready('errors', $)$$]) WITH ORDINALITY c (call, n),
+    $$register_partition('errors', 'loader', $, {P})$$,
+    $$register_partitions('errors', 'loader', $, '1 day', {P})$$,
+    $$lock_partition('errors', 'loader', $, {P})$$,
+    $$lock_partitions('errors', 'loader', $, {P})$$,
+    $$unlock_partition('errors', 'loader', $, {P})$$,
+    $$unlock_partitions('errors', 'loader', $, {P})$$,
+    $$fail_partition('errors', 'loader', $, {P})$$,
+    $$retire_partition('errors', 'loader', $, {P})$$,
+    $$check_readiness('errors', $)$$,
+    $$all_ready('{errors}', $)$$,
+    $$explain_readiness('errors', $)$$,
+    $$assert_ready('errors', $)$$]) WITH ORDINALITY c (call, n),
      unnest(ARRAY[$$'empty'$$, $$'[2024-01-01, 2024-01-01)'$$, $$'(2024-01-01, 2024-01-01 00:00:00.000001)'$$,
                   $$'(, 2024-01-01)'$$, $$'[2024-01-01,)'$$, $$'[-infinity, 2024-01-01)'$$, $$'[2024-01-01, infinity]'$$,
-                  $$'[2024-01-01, 294276-12-31 23:59:59.999999]'$$]) WITH ORDINALITY r (range, m)
-ORDER BY n, m;
-SELECT call, E'\n    ' || pg_temp.outcome(call)
+                  $$'[2024-01-01, 294276-12-31 23:59:59.999999]'$$]) range
+GROUP BY n, call ORDER BY n;
+SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[
     $$check_readiness('errors', '2024-01-01', '2024-01-01')$$,
     $$check_readiness('errors', '2024-01-02', '2024-01-01')$$,
@@ -94,7 +103,7 @@ FROM unnest(ARRAY[
     $$check_readiness('errors', '2024-01-01', 'infinity')$$]) call;
 
 -- 22023: other values that are of no use.
-SELECT call, E'\n    ' || pg_temp.outcome(call)
+SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[
     $$register_source('errors 2', 'team', 'most')$$,
     $$register_source('errors 2', 'team', '')$$,
@@ -111,7 +120,7 @@ FROM unnest(ARRAY[
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'me', '2000000000 days')$$]) call;
 
 -- 42704: unknown, for those who may ask.
-SELECT call, E'\n    ' || pg_temp.outcome(call)
+SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[
     $$check_readiness('no such source', '[2024-01-01, 2024-01-02)')$$,
     $$check_readiness('no such source', '2024-01-01', '2024-01-02')$$,
@@ -130,7 +139,7 @@ FROM unnest(ARRAY[
     $$set_trusted_role('errors', 'loader', 'no such role', {S})$$]) call;
 
 -- 42710: known already.
-SELECT call, E'\n    ' || pg_temp.outcome(call)
+SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[
     $$register_source('errors', 'somebody else')$$,
     $$register_provider('loader', {S})$$,
@@ -140,7 +149,7 @@ FROM unnest(ARRAY[
 -- 42501: no token, an empty, malformed, foreign or another provider's one, the
 -- wrong kind, a source or provider that does not exist: one and the same
 -- message, before whatever else is wrong.
-SELECT call, E'\n    ' || pg_temp.outcome(call)
+SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[
     $$register_partition('errors', 'loader', '[2024-01-01, 2024-01-02)')$$,
     $$register_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', '')$$,
@@ -170,13 +179,13 @@ FROM unnest(ARRAY[
     $$set_effective('errors', 'nobody', '(,)', {F})$$,
     $$set_trusted_role('errors', 'loader', 'no such role', {P})$$]) call;
 -- And 42501 of PostgreSQL's, for functions that are for the owner alone.
-SELECT call, E'\n    ' || pg_temp.outcome(call)
+SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[
     $$reset_access_token('errors')$$,
     $$grant_privileges('regress_errors', 'admin')$$]) call;
 
 -- 55006: held by somebody else.
-SELECT call, E'\n    ' || pg_temp.outcome(call)
+SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P})$$,
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'you', '0')$$,
@@ -184,12 +193,12 @@ FROM unnest(ARRAY[
     $$fail_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'reason', 'you')$$]) call;
 
 -- 55000: not ready.
-SELECT call, E'\n    ' || pg_temp.outcome(call)
+SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[$$assert_ready('errors', '[2024-01-01, 2024-01-02)')$$]) call;
 
 -- 25006: nothing is written where nothing may be.
 BEGIN READ ONLY;
-SELECT call, E'\n    ' || pg_temp.outcome(call)
+SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[
     $$register_source('errors 2', 'team')$$,
     $$register_provider('new', {S})$$,
@@ -208,14 +217,14 @@ COMMIT;
 RESET SESSION AUTHORIZATION;
 GRANT SELECT ON token TO regress_errors_stranger;
 SET SESSION AUTHORIZATION regress_errors_stranger;
-SELECT call, E'\n    ' || pg_temp.outcome(call)
+SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[
     $$check_readiness('errors', '[2024-01-01, 2024-01-02)')$$,
     $$unlock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {S})$$]) call;
 RESET SESSION AUTHORIZATION;
 
 -- What is for the owner of the extension has errors, too.
-SELECT call, E'\n    ' || pg_temp.outcome(call)
+SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[
     $$reset_access_token(NULL)$$,
     $$reset_access_token('no such source')$$,

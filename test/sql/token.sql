@@ -81,18 +81,82 @@ EXCEPTION WHEN OTHERS THEN
     RETURN concat_ws('; ', SQLSTATE, SQLERRM, nullif(detail, ''), nullif(hint, ''));
 END;
 $$;
-CREATE TEMP VIEW mistyped AS
-    WITH given (token) AS (VALUES (current_setting('regress.source_token')), (current_setting('regress.provider_token')))
-    SELECT overlay(token PLACING CASE substr(token, n, 1) WHEN c THEN 'z' ELSE c END FROM n FOR 1)
+CREATE TEMP TABLE given AS
+    SELECT token, left(token, -8) AS body FROM unnest(ARRAY[:'source_token', :'provider_token']) token;
+CREATE TEMP TABLE mistyped AS
+    SELECT 'changed' AS how, overlay(token PLACING CASE substr(token, n, 1) WHEN c THEN 'z' ELSE c END FROM n FOR 1) AS token
     FROM given, generate_series(1, 76) n, unnest(ARRAY['0', 'f', ' ', 'A']) c
-    UNION ALL SELECT overlay(token PLACING '' FROM n FOR 1) FROM given, generate_series(1, 76) n
-    UNION ALL SELECT overlay(token PLACING substr(token, n, 1) || substr(token, n, 1) FROM n FOR 1) FROM given, generate_series(1, 76) n
-    UNION ALL SELECT overlay(token PLACING reverse(substr(token, n, 2)) FROM n FOR 2) FROM given, generate_series(1, 75) n
-        WHERE substr(token, n, 1) <> substr(token, n + 1, 1)
-    UNION ALL SELECT variant FROM given, LATERAL (VALUES
-        (upper(token)), (token || ' '), (' ' || token), (token || E'\n'), (left(token, -8)), (substr(token, 5)), (token || token),
-        (''), ('prs_'), ('prp_'), (repeat('0', 76)), ('prs_' || repeat('0', 72)), (repeat('x', 1000000)),
-        (CASE left(token, 4) WHEN 'prs_' THEN 'prp_' ELSE 'prs_' END || substr(token, 5)),
-        (swapped || pg_temp.crc32c(swapped)), (zeros || pg_temp.crc32c(zeros)), (short || pg_temp.crc32c(short))) v (variant),
-        LATERAL (SELECT 1) nothing
-    WHERE false;
+    UNION ALL SELECT 'left out', overlay(token PLACING '' FROM n FOR 1) FROM given, generate_series(1, 76) n
+    UNION ALL SELECT 'doubled', overlay(token PLACING substr(token, n, 1) || substr(token, n, 1) FROM n FOR 1)
+        FROM given, generate_series(1, 76) n
+    UNION ALL SELECT 'swapped', overlay(token PLACING reverse(substr(token, n, 2)) FROM n FOR 2)
+        FROM given, generate_series(1, 75) n WHERE substr(token, n, 1) <> substr(token, n + 1, 1)
+    UNION ALL SELECT 'whole', unnest(ARRAY[upper(token), token || ' ', ' ' || token, token || E'\n', token || token, body, substr(token, 5)])
+        FROM given
+    UNION ALL SELECT 'checksum right', changed || pg_temp.crc32c(changed)
+        FROM given, unnest(ARRAY[CASE left(body, 4) WHEN 'prs_' THEN 'prp_' ELSE 'prs_' END || substr(body, 5),
+                                 left(body, 4) || repeat('0', 64), left(body, -1), body || '0', upper(body)]) changed
+    UNION ALL SELECT 'nothing like one', unnest(ARRAY['', 'secret', 'prs_', 'prp_', repeat('0', 76), repeat('x', 1000000)]);
+-- One and the same answer to all of them, to none at all, and to the tokens of
+-- other sources and providers.
+SELECT count(*) > 900 AS enough, count(*) FILTER (WHERE how = 'swapped') > 100 AS enough_swapped FROM mistyped;
+\pset format unaligned
+SELECT how, pg_temp.refusal(token) FROM mistyped GROUP BY 1, 2 ORDER BY 1;
+SELECT pg_temp.refusal(NULL);
+SELECT DISTINCT pg_temp.refusal(token) FROM token;
+\pset format aligned
+-- The right ones are good, whatever was tried before.
+SELECT pg_temp.refusal(:'source_token'), pg_temp.refusal(:'provider_token');
+
+-- A token is never echoed, wherever it was put: whole, cut short, in upper
+-- case, or with something around it, as each text argument of each function,
+-- while the other arguments are good.
+CREATE ROLE regress_token;
+CREATE TEMP TABLE sentinel AS
+    SELECT how, variant, part
+    FROM (SELECT partreg.register_provider('sentinel', :'source_token')) s (token),
+         LATERAL (VALUES ('whole', token, substr(token, 5, 16)), ('cut short', left(token, 40), substr(token, 5, 16)),
+                         ('upper case', upper(token), upper(substr(token, 5, 16))),
+                         ('inside', 'my token is ' || token || '!', substr(token, 5, 16))) v (how, variant, part);
+CREATE TEMP TABLE answer (routine text, argument text, how text, sqlstate text, echoed boolean);
+CREATE FUNCTION pg_temp.drive(routine oid, nth bigint, sentinel sentinel, source_token text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    argument text[];
+    message text;
+    detail text;
+    hint text;
+    context text;
+    state text;
+BEGIN
+    SELECT array_agg(CASE
+               WHEN a.n = nth THEN CASE a.type WHEN 'text[]'::regtype THEN 'ARRAY[$1]' ELSE '$1' END
+               WHEN a.name = 'access_token' THEN '$2'
+               ELSE format('%L::%s', CASE a.name
+                   WHEN 'source_name' THEN 'token' WHEN 'source_names' THEN '{token}' WHEN 'provider_name' THEN 'loader'
+                   WHEN 'owner' THEN 'team' WHEN 'rule' THEN 'any' WHEN 'level' THEN 'none' WHEN 'grantee' THEN 'regress_token'
+                   WHEN 'during' THEN '[2024-01-01, 2024-01-02)' WHEN 'start_at' THEN '2024-01-01' WHEN 'end_at' THEN '2024-01-02'
+                   WHEN 'since' THEN '2024-01-01' WHEN 'effective' THEN '(,)' WHEN 'step' THEN '1 day' END, a.type) END ORDER BY a.n)
+    INTO argument
+    FROM pg_proc p, unnest(p.proargnames, p.proargtypes::regtype[]) WITH ORDINALITY a (name, type, n)
+    WHERE p.oid = routine;
+    EXECUTE format('SELECT %s(%s)', routine::regproc, array_to_string(argument, ', ')) USING sentinel.variant, source_token;
+    RAISE EXCEPTION USING ERRCODE = '00001';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
+        hint = PG_EXCEPTION_HINT, context = PG_EXCEPTION_CONTEXT;
+    INSERT INTO answer
+        SELECT proname, proargnames[nth], sentinel.how, state, position(sentinel.part IN concat(message, detail, hint, context)) > 0
+        FROM pg_proc WHERE oid = routine;
+END;
+$$;
+SELECT count(pg_temp.drive(p.oid, a.n, s, :'source_token')) = (SELECT count(*) FROM answer) AS none_driven
+FROM sentinel s, pg_proc p, unnest(p.proargtypes::regtype[]) WITH ORDINALITY a (type, n)
+WHERE p.pronamespace = 'partreg'::regnamespace AND p.proname NOT LIKE '\_%' AND p.prokind = 'f'
+  AND a.type IN ('text'::regtype, 'text[]'::regtype);
+SELECT * FROM answer WHERE echoed ORDER BY 1, 2, 3;
+-- What was answered (00001: no error).  No token is taken for a name.
+SELECT routine, argument, string_agg(DISTINCT sqlstate, ' ') AS sqlstate FROM answer GROUP BY 1, 2 ORDER BY 1, 2;
+-- Nor did any get into a table.
+SELECT DISTINCT relation FROM sentinel, pg_temp.holding(part) relation;
+
+DROP ROLE regress_token;

@@ -204,11 +204,11 @@ is_deeply([ map { "@$_" } sort { @$a <=> @$b } paths_from('0.0.1') ],
 	[ "0.0.1 $current", "0.0.1 0.0.2 $current" ], 'all paths are found');
 is_deeply(differences_after(@$_), [], join ' to ', @$_) for paths_from('0.0.1');
 
-# What is forgotten, the step without it, and how the first difference begins.
+# What is forgotten, the older version, the step without it, and what tells.
 my @forgetful = (
 	[ 'a comment', $older, $function . $revoke . $levels, qr/^lacks function .*set_owner.*: comment: changes/ ],
 	[   'what PUBLIC gets by default', $older, $function . $comment . $levels,
-		qr/^lacks function .*set_owner.*: initial privileges: / ],
+		qr/^unsafe .*set_owner/ ],
 	[ 'the levels', $older, $function . $comment . $revoke, qr/^lacks function .*set_owner.*: privileges: .*managing=X/ ],
 	[   'the pinned search_path', $older,
 		($function =~ s/    SET search_path.*\n//r) . $comment . $revoke . $levels,
@@ -233,7 +233,9 @@ for my $n (0 .. $#forgetful)
 
 	script($version, $from);
 	script("$version--$current", $header . $step);
-	like(differences_after($version, $current)->[0], $difference, "a step that forgets $what is found out");
+	my $differences = differences_after($version, $current);
+	ok((grep { /$difference/ } @$differences), "a step that forgets $what is found out")
+	  or diag join "\n", @$differences;
 }
 
 done_testing();

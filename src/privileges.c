@@ -1,0 +1,46 @@
+/*
+ * privileges.c
+ *		Levels of privileges, after an upgrade.
+ *
+ * What a script of an extension grants counts as initial privileges, which
+ * pg_dump leaves to CREATE EXTENSION to bring back; but CREATE EXTENSION knows
+ * nothing of the roles that somebody gave a level here.  So the grants that
+ * extend levels to new functions have to look like anybody's.
+ */
+#include "postgres.h"
+
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+
+#include "compat.h"
+
+PG_FUNCTION_INFO_V1(_extend_privileges);
+
+/*
+ * _extend_privileges() returns void
+ *		Gives every role that has a level all of that level.  Upgrade scripts
+ *		end with it.
+ */
+Datum
+_extend_privileges(PG_FUNCTION_ARGS)
+{
+	bool		in_script = creating_extension;
+
+	SPI_connect();
+	creating_extension = false;
+	PG_TRY();
+	{
+		if (SPI_execute("SELECT partreg.grant_privileges(l.grantee, l.level)"
+						"  FROM partreg._granted_level l",
+						false, 0) != SPI_OK_SELECT)
+			elog(ERROR, "could not extend privileges");
+	}
+	PG_FINALLY();
+	{
+		creating_extension = in_script;
+	}
+	PG_END_TRY();
+	SPI_finish();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,752 @@
+"""What partition_registry costs: the figures of scripts/bench.
+
+Each figure is a ratio.  What is measured and its baseline take turns in short
+slices (A B A B ...), so that whatever else the machine does meets both; the
+ratio of a round is that of neighbours, and the figure is the median of the
+rounds, with their minimum and maximum as the spread.  Speeds are transactions
+a second of one pgbench client, unless said otherwise; times are those that a
+client sees.
+
+Data go in through the public functions.  Reads are done by a role that may
+read, and writes by one that may write, both granted by grant_privileges();
+neither is a superuser.  Baselines are written as one would without the
+extension, with the best index there is for them.
+
+    bench.py FOLDER [--quick]
+
+writes its table to standard output and, with pictures, to FOLDER.
+"""
+
+import datetime
+import os
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+import psycopg2
+
+FOLDER = sys.argv[1]
+QUICK = "--quick" in sys.argv[2:]
+
+# Sources of 10,000 hourly partitions, minutes of another source, for each of
+# the databases that show the growth; the last one is the one to measure in.
+SIZES = ([(1, 1_000), (10, 100_000)] if QUICK else
+         [(1, 1_000), (10, 10_000), (100, 100_000), (1_000, 1_000_000)])
+HOURS = 10_000
+ROUNDS = 3 if QUICK else 9
+SLICE = 0.2 if QUICK else 2.0           # seconds
+BULK = 50_000 if QUICK else 1_000_000
+BULK_ROUNDS = 1 if QUICK else 3
+RANGES = 100_000 if QUICK else 1_000_000
+WRITES = 150 if QUICK else 1_000        # transactions of a client in a slice
+WRITE_ROUNDS = 3 if QUICK else 5
+NEW_PARTITIONS = 500 if QUICK else 6_000
+OLD_SNAPSHOT_ROUNDS = 1 if QUICK else 3
+CYCLES = 4_000 if QUICK else 100_000
+PROVIDERS = (3, 10, 100)
+
+START = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
+HOUR = datetime.timedelta(hours=1)
+DAY = 24 * HOUR
+MINUTE = HOUR / 60
+
+BEGAN = time.monotonic()
+figures = []
+lines = []
+
+
+def say(text):
+    print("%5.0f s  %s" % (time.monotonic() - BEGAN, text))
+
+
+def out(text=""):
+    print(text)
+    lines.append(text)
+
+
+# --------------------------------------------------------------------------
+# Server and client
+
+def connect(database, isolation=None):
+    connection = psycopg2.connect(dbname=database)
+    if isolation:
+        connection.set_session(isolation_level=isolation)
+    else:
+        connection.autocommit = True
+    return connection
+
+
+def run(connection, sql, *values):
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchall() if cursor.description else None
+
+
+def value(connection, sql, *values):
+    return run(connection, sql, *values)[0][0]
+
+
+def seconds(connection, sql, *values):
+    began = time.perf_counter()
+    run(connection, sql, *values)
+    return time.perf_counter() - began
+
+
+def during(start, end):
+    return "[%s,%s)" % (start.isoformat(" "), end.isoformat(" "))
+
+
+class Load:
+    """What pgbench is to do: its rate() is transactions a second."""
+
+    number = 0
+
+    def __init__(self, database, sql, user="bench_reader", mode="prepared",
+                 clients=1, options=(), **variables):
+        Load.number += 1
+        self.file = "%s/load%d.sql" % (FOLDER, Load.number)
+        with open(self.file, "w") as file:
+            file.write(sql + "\n")
+        self.command = ["pgbench", "--no-vacuum", "--protocol=" + mode, "--username=" + user,
+                        "--client=%d" % clients, "--jobs=%d" % min(clients, 2),
+                        "--file=" + self.file, *options]
+        self.database = database
+        self.variables = variables
+        self.transactions = None
+
+    def rate(self, transactions=None, **variables):
+        """Without a number of transactions: for about a slice."""
+        if transactions is None:
+            if self.transactions is None:
+                self.transactions = 20
+                for trial in (0.05, SLICE):
+                    self.transactions = max(int(self.rate() * trial), 2)
+            transactions = self.transactions
+        arguments = ["--define=%s=%s" % item for item in {**self.variables, **variables}.items()]
+        result = subprocess.run([*self.command, *arguments, "--transactions=%d" % transactions,
+                                 self.database], capture_output=True, text=True)
+        # The rate without the time to connect, but with it under --connect.
+        rate = re.search(r"^tps = ([0-9.]+)", result.stdout, re.M)
+        done = re.search(r"^number of failed transactions: ([0-9]+)", result.stdout, re.M)
+        if result.returncode != 0 or not rate or (done and done.group(1) != "0"):
+            sys.exit("pgbench failed: %s%s" % (result.stdout, result.stderr))
+        return float(rate.group(1))
+
+
+# --------------------------------------------------------------------------
+# Figures
+
+def show(rate):
+    return "%s/s" % format(rate, ",.0f" if rate >= 100 else ".3g")
+
+
+def show_time(spent):
+    return "%.3g s" % spent
+
+
+def figure(name, baseline, pairs, goal=None, cost=False, shown=show):
+    """Note a figure: pairs of (baseline, measured), one a round.
+
+    Given are rates, or times with shown=show_time.  The ratio is that of the
+    speeds, or with cost=True that of what it costs; the goal is its least
+    value, or with cost=True its largest, and None where it is only reported.
+    """
+    inverse = cost != (shown is show_time)
+    ratios = [base / it if inverse else it / base for base, it in pairs]
+    ratio = statistics.median(ratios)
+    met = "reported" if goal is None else \
+        "met" if (ratio <= goal if cost else ratio >= goal) else "NOT MET"
+    row = (name,
+           "%s: %s" % (baseline, shown(statistics.median(base for base, _ in pairs))),
+           shown(statistics.median(it for _, it in pairs)),
+           "%.3g" % ratio, "%.3g-%.3g" % (min(ratios), max(ratios)),
+           "" if goal is None else "%s %g" % ("<=" if cost else ">=", goal), met)
+    figures.append(row)
+    say("%s: %s (%s), %s" % (name, row[3], row[4], met))
+
+
+def compare(name, baseline, base, it, goal=None, cost=False):
+    figure(name, baseline, [(base.rate(), it.rate()) for _ in range(ROUNDS)], goal, cost)
+
+
+def state(name, told, goal, met):
+    """Note a figure that is no ratio."""
+    figures.append((name, "", told, "", "", goal, "met" if met else "NOT MET"))
+    say("%s: %s, %s" % (name, told, figures[-1][-1]))
+
+
+# --------------------------------------------------------------------------
+# Data
+
+def create_database(name):
+    connection = connect("postgres")
+    run(connection, "CREATE DATABASE %s TEMPLATE bench_template" % name)
+    connection.close()
+
+
+def create_template():
+    connection = connect("postgres")
+    run(connection, "CREATE ROLE bench_reader LOGIN; CREATE ROLE bench_writer LOGIN;"
+                    "CREATE ROLE bench_notifier LOGIN IN ROLE bench_writer")
+    run(connection, "CREATE DATABASE bench_template")
+    connection.close()
+    connection = connect("bench_template")
+    run(connection, "SET client_min_messages = warning;"
+                    "CREATE EXTENSION partition_registry CASCADE; CREATE EXTENSION btree_gist;"
+                    "SELECT partreg.grant_privileges('bench_reader', 'reader'),"
+                    "       partreg.grant_privileges('bench_writer', 'writer'),"
+                    "       partreg.grant_privileges('bench_notifier', 'writer');"
+                    "ALTER ROLE bench_writer SET partreg.notify = off;"
+                    "ALTER ROLE bench_notifier SET partreg.notify = 'all';"
+                    "CREATE FUNCTION bench_null(text, tstzrange) RETURNS boolean"
+                    "    LANGUAGE c STABLE PARALLEL SAFE AS 'bench_null'")
+    connection.close()
+
+
+def register(connection, source, provider="p", token=None, rule="any"):
+    """A provider, of a new source unless its token is given; returns the source's token."""
+    if token is None:
+        token = value(connection, "SELECT partreg.register_source(%s, 'bench', %s)", source, rule)
+    run(connection, "SELECT partreg.register_provider(%s, %s, 'bench_writer')", provider, token)
+    return token
+
+
+def supply(connection, source, provider, token, count, step, start=START, unlock=True):
+    """So many partitions in a row."""
+    whole = during(start, start + count * step)
+    run(connection, "SELECT partreg.register_partitions(%s, %s, %s, %s, %s)",
+        source, provider, whole, step, token)
+    if unlock:
+        run(connection, "SELECT partreg.unlock_partitions(%s, %s, %s, %s)",
+            source, provider, whole, token)
+
+
+def load(database, sources, minutes):
+    """Sources "1", "2", ... of hours and a source "minutes"."""
+    def part(numbers):
+        connection = connect(database)
+        for number in numbers:
+            supply(connection, str(number), "p", register(connection, str(number)), HOURS, HOUR)
+        connection.close()
+
+    threads = [threading.Thread(target=part, args=(range(first, sources + 1, 2),))
+               for first in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    connection = connect(database)
+    supply(connection, "minutes", "p", register(connection, "minutes"), minutes, MINUTE)
+    if value(connection, "SELECT count(*) FROM partreg.sources"
+                         " WHERE partreg.check_readiness(source_name, %s)",
+             during(START, START + 1_000 * MINUTE)) != sources + 1:
+        sys.exit("the data were not loaded")
+    connection.close()
+
+
+STATE_TABLES = ("source", "provider", "partition", "lock", "coverage")
+
+
+def state_size(connection, size="pg_total_relation_size"):
+    """Bytes of all tables but the history."""
+    return sum(value(connection, "SELECT %s(%%s)" % size, "partreg." + table)
+               for table in STATE_TABLES)
+
+
+# --------------------------------------------------------------------------
+# Reading
+
+A_DAY = during(START + 100 * DAY, START + 101 * DAY)
+EARLY_DAY = during(START, START + DAY)      # which the smallest source of minutes holds
+CHECK = "SELECT partreg.check_readiness(:source, :during);"
+NULL = "SELECT bench_null(:source, :during);"
+RANGE_AGG = ("SELECT range_agg(during) @> :during::tstzrange FROM plain"
+             " WHERE source = :source AND during && :during::tstzrange;")
+
+
+def any_source(sources):
+    return "\\set source random(1, %d)\n" % sources
+
+
+def measure_checks(database, sources):
+    for name, mode in (("prepared", "prepared"), ("extended protocol, unnamed", "extended"),
+                       ("simple protocol", "simple")):
+        compare("check_readiness, a day of hours, " + name, "function that returns true",
+                Load(database, any_source(sources) + NULL, mode=mode, during=A_DAY),
+                Load(database, any_source(sources) + CHECK, mode=mode, during=A_DAY), 0.85)
+    compare("the same in a new connection each time", "SELECT 1 so",
+            Load(database, "SELECT 1;", mode="simple", options=["--connect"]),
+            Load(database, any_source(sources) + CHECK, mode="simple", options=["--connect"],
+                 during=A_DAY), 0.90)
+
+
+def measure_width(database, minutes):
+    widths = [("an hour", HOUR), ("a day", DAY), ("a week", 7 * DAY), ("a month", 30 * DAY)]
+    if not QUICK:
+        widths += [("a quarter", 91 * DAY), ("a year", 365 * DAY)]
+    longest, width = widths[-1]
+    start = START + DAY
+
+    def load_of(sql, width):
+        return Load(database, sql, source="minutes", during=during(start, start + width))
+
+    compare("%s of minutes" % longest, "an hour of them", load_of(CHECK, HOUR),
+            load_of(CHECK, width), 1.1, cost=True)
+
+    connection = connect(database)
+    # What one would do without: one row a partition, a GiST index.
+    run(connection, "CREATE TABLE plain (source text, during tstzrange)")
+    hourly = min(10, SIZES[-1][0])
+    for source, count, step in [(str(i + 1), HOURS, HOUR) for i in range(hourly)] + \
+            [("minutes", minutes, MINUTE)]:
+        run(connection, "INSERT INTO plain SELECT %s, tstzrange(%s::timestamptz + i * %s::interval,"
+                        " %s::timestamptz + (i + 1) * %s::interval)"
+                        " FROM generate_series(0, %s) i",
+            source, START, step, START, step, count - 1)
+    run(connection, "CREATE INDEX ON plain USING gist (source, during)")
+    run(connection, "VACUUM ANALYZE plain")
+    run(connection, "GRANT SELECT ON plain TO bench_reader")
+    connection.close()
+    compare("a day of hours", "range_agg, GiST",
+            Load(database, any_source(hourly) + RANGE_AGG, during=A_DAY),
+            Load(database, any_source(hourly) + CHECK, during=A_DAY), 10)
+    compare("%s of minutes" % longest, "range_agg, GiST",
+            load_of(RANGE_AGG, width), load_of(CHECK, width), 1_000)
+
+    curves = {"range_agg over the partitions": RANGE_AGG, "check_readiness": CHECK,
+              "a function that returns true": NULL}
+    draw("latency-width.svg", "Latency against the width of the range",
+         "minutes in the range, of a source of one partition a minute",
+         {name: latencies([(w / MINUTE, load_of(sql, w)) for _, w in widths])
+          for name, sql in curves.items()})
+
+
+def latencies(loads):
+    """Points (x, microseconds) of loads that take turns."""
+    rates = [[load.rate() for _, load in loads] for _ in range(3)]
+    return [(x, 1e6 / statistics.median(column))
+            for (x, _), column in zip(loads, zip(*rates))]
+
+
+def measure_growth(databases):
+    """databases: (name, sources, partitions), growing."""
+    def load_of(sql, database, sources):
+        return Load(database, any_source(sources) + sql, during=A_DAY)
+
+    small, large = databases[0], databases[-1]
+    for name, base, it in (
+            ("hours", load_of(CHECK, *small[:2]), load_of(CHECK, *large[:2])),
+            ("minutes", *(Load(database[0], CHECK, source="minutes",
+                               during=during(START, START + 10 * HOUR))
+                          for database in (small, large)))):
+        compare("%s partitions, %s" % (format(large[2], ","), name),
+                format(small[2], ","), base, it, 1.2, cost=True)
+    draw("latency-partitions.svg", "Latency against the number of partitions",
+         "partitions in the registry",
+         {name: latencies([(partitions, load_of(sql, database, sources))
+                           for database, sources, partitions in databases])
+          for name, sql in (("check_readiness, a day of hours", CHECK),
+                            ("a function that returns true", NULL))})
+
+
+def measure_providers(database):
+    connection = connect(database)
+    for rule in ("any", "all"):
+        for count in (1,) + PROVIDERS:
+            source = "%s of %d" % (rule, count)
+            token = None
+            for i in range(count):
+                token = register(connection, source, "p%d" % i, token, rule)
+                supply(connection, source, "p%d" % i, token, 240, HOUR)
+
+    hours = 1_000 if QUICK else 8_760
+    token = register(connection, "alone")
+    supply(connection, "alone", "p", token, hours, HOUR)
+    token = register(connection, "in turn", "p0")
+    register(connection, "in turn", "p1", token)
+    for i in range(2):
+        supply(connection, "in turn", "p%d" % i, token, hours, HOUR, unlock=False)
+        run(connection, "SELECT partreg.unlock_partition('in turn', %s, tstzrange(h, h + '1 hour'), %s)"
+                        " FROM generate_series(%s, %s, interval '2 hours') h",
+            "p%d" % i, token, START + i * HOUR, START + (hours - 1) * HOUR)
+
+    locks = 1_000 if QUICK else 10_000
+    for source in ("without locks", "with locks"):
+        token = register(connection, source)
+        supply(connection, source, "p", token, locks + 240, HOUR)
+    run(connection, "SELECT partreg.lock_partitions('with locks', 'p', %s, %s)",
+        during(START + 240 * HOUR, START + (locks + 240) * HOUR), token)
+    run(connection, "VACUUM ANALYZE")
+    connection.close()
+
+    def load_of(source, width=DAY):
+        return Load(database, CHECK, source=source, during=during(START, START + width))
+
+    for rule in ("any", "all"):
+        for count, goal in zip(PROVIDERS, (0.9, 0.75, 0.3)):
+            compare("a ready day, rule %s, %d providers" % (rule, count), "one provider",
+                    load_of("%s of 1" % rule), load_of("%s of %d" % (rule, count)), goal)
+    compare("%s hours supplied by two providers in turn" % format(hours, ","), "by one",
+            load_of("alone", hours * HOUR), load_of("in turn", hours * HOUR))
+    compare("a day with %s locks elsewhere in the source" % format(locks, ","), "no lock",
+            load_of("without locks"), load_of("with locks"), 0.8)
+
+
+# --------------------------------------------------------------------------
+# Writing
+
+UNLOCK = ("SELECT partreg.unlock_partition(%s, %s, tstzrange(to_timestamp(:first + 3600.0 * :i),"
+          " to_timestamp(:first + 3600.0 * (:i + 1))), %s);")
+NEXT = "\\set i :i + 1\n"
+FIRST = int(START.timestamp())
+
+
+def measure_unlock(database):
+    """One client; each transaction unlocks another partition for the first time."""
+    count = (WRITES + 1) * (WRITE_ROUNDS + 1)
+    connection = connect(database)
+    tokens = {}
+    for source in ("quiet", "notifying"):
+        tokens[source] = register(connection, source)
+        supply(connection, source, "p", tokens[source], count, HOUR, unlock=False)
+        run(connection, "SELECT partreg.lock_partitions(%s, 'p', %s, %s, 'job')",
+            source, during(START, START + count * HOUR), tokens[source])
+    run(connection, "CREATE TABLE plain_row (LIKE partreg.partition INCLUDING ALL);"
+                    "ALTER TABLE plain_row ADD id integer PRIMARY KEY;"
+                    "INSERT INTO plain_row SELECT provider_id, length_class, start_at, end_at, registered_at,"
+                    "    first_unlocked_at, row_number() OVER () FROM partreg.partition LIMIT %s;"
+                    "CREATE TABLE plain_log (LIKE partreg.event INCLUDING ALL);"
+                    "GRANT ALL ON plain_row, plain_log TO bench_writer;"
+                    "VACUUM ANALYZE", count)
+    connection.close()
+
+    base = Load(database, NEXT +
+                "WITH u AS (UPDATE plain_row SET first_unlocked_at = now() WHERE id = :i RETURNING *)"
+                " INSERT INTO plain_log (event, source_id, provider_id, source_name, provider_name,"
+                "     start_at, end_at, at, actor, xid, system_id, timeline)"
+                " SELECT 'unlock', 1, provider_id, 'quiet', 'p', start_at, end_at, now(), current_user,"
+                "     pg_current_xact_id(), 1, 1 FROM u;",
+                user="bench_writer")
+    loads = [base] + [
+        Load(database, NEXT + UNLOCK % ("'%s'" % source, "'p'", ":token, 'job'"), user=user,
+             token=tokens[source], first=FIRST)
+        for source, user in (("quiet", "bench_writer"), ("notifying", "bench_notifier"))]
+    rounds = [[load.rate(WRITES, i=WRITES * number) for load in loads]
+              for number in range(WRITE_ROUNDS)]
+    for column, name, goal in ((1, "notifications off", 0.7), (2, "notifications on", None)):
+        figure("unlock_partition of a locked partition, durable, " + name,
+               "UPDATE of a row and INSERT of one, durable",
+               [(rates[0], rates[column]) for rates in rounds], goal)
+
+
+def measure_writers(database):
+    """Eight clients, each a provider; a ninth with an open transaction."""
+    count = (WRITES + 1) * (2 * WRITE_ROUNDS + 1)
+    connection = connect(database)
+    token = None
+    for i in range(9):
+        token = register(connection, "one", "p%d" % i, token)
+        supply(connection, "one", "p%d" % i, token, count, HOUR, unlock=False)
+    for i in range(8):
+        source = "many%d" % i
+        own_token = register(connection, source, "p%d" % i)
+        supply(connection, source, "p%d" % i, own_token, count, HOUR, unlock=False)
+    run(connection, "VACUUM ANALYZE")
+    connection.close()
+
+    one, many = [Load(database, NEXT + UNLOCK % (source, "'p' || :client_id", "NULL"),
+                      user="bench_writer", clients=8, first=FIRST)
+                 for source in ("'one'", "'many' || :client_id")]
+    ninth = connect(database, "READ COMMITTED")
+    sources, open_writer = [], []
+    for number in range(WRITE_ROUNDS):
+        done = 2 * number * WRITES
+        rates = [many.rate(WRITES, i=done), one.rate(WRITES, i=done)]
+        start = START + done * HOUR
+        run(ninth, "SELECT partreg.unlock_partition('one', 'p8', %s, %s)",
+            during(start, start + HOUR), token)
+        with_ninth = one.rate(WRITES, i=done + WRITES)
+        ninth.rollback()
+        sources.append(rates)
+        open_writer.append((rates[1], with_ninth))
+    ninth.close()
+    figure("8 providers of one source, unlocking", "8 providers of 8 sources", sources, 0.8)
+    figure("8 providers of one source, a ninth has an open unlock", "without the ninth",
+           open_writer, 0.9)
+
+
+def measure_old_snapshot(database):
+    connection = connect(database)
+    old = connect(database, "REPEATABLE READ")
+    unlocks, checks, long_checks = [], [], []
+    for number in range(OLD_SNAPSHOT_ROUNDS):
+        pair = []
+        for kind in ("young", "old"):
+            source = "%s%d" % (kind, number)
+            supply(connection, source, "p", register(connection, source), NEW_PARTITIONS, HOUR,
+                   unlock=False)
+            if kind == "old":
+                run(old, "SELECT count(*) FROM pg_class")
+            pair.append(Load(database, NEXT + UNLOCK % ("'%s'" % source, "'p'", "NULL"),
+                             user="bench_writer", first=FIRST).rate(NEW_PARTITIONS, i=-1))
+        unlocks.append(pair)
+        for into, width in ((checks, DAY), (long_checks, NEW_PARTITIONS * HOUR)):
+            loads = [Load(database, CHECK, source="%s%d" % (kind, number),
+                          during=during(START, START + width)) for kind in ("young", "old")]
+            into.extend([load.rate() for load in loads] for _ in range(3))
+        old.rollback()
+    old.close()
+    connection.close()
+    told = format(NEW_PARTITIONS, ",")
+    figure("unlock_partition of %s new partitions while an old transaction holds xmin" % told,
+           "without it", unlocks, 0.8)
+    figure("a check of a day after it", "without it", checks, 0.5)
+    figure("a check of all %s after it" % told, "without it", long_checks)
+
+
+def measure_bulk(database):
+    connection = connect(database)
+    registered, unlocked = [], []
+    whole = during(START, START + BULK * MINUTE)
+    log = ("INSERT INTO plain_log (event, source_id, provider_id, source_name, provider_name,"
+           "     start_at, end_at, at, actor, xid, system_id, timeline)"
+           " SELECT %s, 1, provider_id, 'bulk', 'p', start_at, end_at, now(), current_user,"
+           "     pg_current_xact_id(), 1, 1 FROM plain")
+    for number in range(BULK_ROUNDS):
+        source = "bulk%d" % number
+        token = register(connection, source)
+        run(connection, "DROP TABLE IF EXISTS plain, plain_log;"
+                        "CREATE TABLE plain (LIKE partreg.partition INCLUDING ALL);"
+                        "CREATE TABLE plain_log (LIKE partreg.event INCLUDING ALL)")
+        run(connection, "CHECKPOINT")
+        base = seconds(connection,
+                       "INSERT INTO plain (provider_id, length_class, start_at, end_at, registered_at)"
+                       " SELECT 1, 26, %s::timestamptz + i * interval '1 minute',"
+                       "     %s::timestamptz + (i + 1) * interval '1 minute', now()"
+                       " FROM generate_series(0, %s) i;" + log,
+                       START, START, BULK - 1, "register_partition")
+        run(connection, "CHECKPOINT")
+        registered.append((base, seconds(connection,
+                                         "SELECT partreg.register_partitions(%s, 'p', %s, '1 minute', %s)",
+                                         source, whole, token)))
+        run(connection, "CHECKPOINT")
+        base = seconds(connection, "UPDATE plain SET first_unlocked_at = now();" + log, "unlock")
+        run(connection, "CHECKPOINT")
+        unlocked.append((base, seconds(connection, "SELECT partreg.unlock_partitions(%s, 'p', %s, %s)",
+                                       source, whole, token)))
+        if not value(connection, "SELECT partreg.check_readiness(%s, %s)", source, whole):
+            sys.exit("a bulk unlock did not make its source ready")
+    connection.close()
+    told = format(BULK, ",")
+    figure("register_partitions, " + told, "INSERT … SELECT, and into a log", registered, 1.5,
+           cost=True, shown=show_time)
+    figure("unlock_partitions, " + told, "UPDATE, and INSERT into a log", unlocked, 1.5,
+           cost=True, shown=show_time)
+
+
+def measure_aggregate(database):
+    connection = connect(database)
+    run(connection, "CREATE TABLE ordered AS SELECT tstzrange(%s::timestamptz + i * interval '1 minute',"
+                    "     %s::timestamptz + (i + 1) * interval '1 minute') AS during"
+                    " FROM generate_series(0, %s) i;"
+                    "CREATE TABLE shuffled AS SELECT during FROM ordered ORDER BY hashtext(during::text)",
+        START, START, RANGES - 1)
+    run(connection, "VACUUM ANALYZE ordered, shuffled")
+    if not value(connection, "SELECT (SELECT partreg.coalesce_ranges(during) FROM shuffled)"
+                             " = (SELECT range_agg(during) FROM ordered)"):
+        sys.exit("coalesce_ranges is wrong")
+    told = format(RANGES, ",")
+    calls = ("count(during)", "range_agg(during)", "partreg.coalesce_ranges(during)")
+    run(connection, "SET work_mem = '1GB'; SET max_parallel_workers_per_gather = 0")
+    for table, name in (("ordered", "in order"), ("shuffled", "shuffled")):
+        pairs = []
+        for _ in range(ROUNDS):
+            scan, base, it = (seconds(connection, "SELECT %s FROM %s" % (call, table))
+                              for call in calls)
+            pairs.append((base - scan, max(it - scan, 1e-6)))
+        figure("coalesce_ranges, %s %s, net of the scan" % (told, name), "range_agg", pairs, 5,
+               shown=show_time)
+    for table, name in (("ordered", "in order"), ("shuffled", "shuffled")):
+        query = "SELECT %s FROM %s" % (calls[2], table)
+        pairs = []
+        for _ in range(ROUNDS):
+            run(connection, "SET max_parallel_workers_per_gather = 0")
+            alone = seconds(connection, query)
+            run(connection, "SET max_parallel_workers_per_gather = 2")
+            pairs.append((alone, seconds(connection, query)))
+        plan = "\n".join(row[0] for row in run(connection, "EXPLAIN " + query))
+        figure("coalesce_ranges, %s %s, with two workers" % (told, name), "with none", pairs,
+               shown=show_time)
+        state("planned in parallel, %s" % name,
+              "yes" if "Partial Aggregate" in plan else "no", "yes", "Partial Aggregate" in plan)
+    connection.close()
+
+
+def measure_cycles():
+    """Two databases alike, but that in one of them partitions were locked and unlocked."""
+    for database in ("fresh", "worn"):
+        create_database(database)
+        connection = connect(database)
+        token = None
+        for i in range(8):
+            token = register(connection, "cycles", "p%d" % i, token)
+            supply(connection, "cycles", "p%d" % i, token, 240, HOUR)
+        run(connection, "VACUUM ANALYZE")
+        connection.close()
+    hour = "tstzrange(to_timestamp(:first + 3600.0 * :i), to_timestamp(:first + 3600.0 * (:i + 1)))"
+    cycle = Load("worn", "\\set i (:i + 1) % 240\n"
+                 "SELECT partreg.lock_partition('cycles', 'p' || :client_id, " + hour + ");\n"
+                 "SELECT partreg.unlock_partition('cycles', 'p' || :client_id, " + hour + ");",
+                 user="bench_writer", clients=8, i=0, first=FIRST)
+    connection = connect("worn")
+    sizes = [state_size(connection)]
+    for _ in range(4):
+        cycle.rate(CYCLES // 4 // 8)
+        sizes.append(state_size(connection))
+    connection.close()
+    loads = [Load(database, CHECK, source="cycles", during=EARLY_DAY)
+             for database in ("fresh", "worn")]
+    told = "after %s lock and unlock cycles" % format(CYCLES, ",")
+    compare("a check " + told, "fresh", *loads, 1.2, cost=True)
+    # Bounded: the second half adds less than a quarter to what the first half left.
+    state("disk %s, history apart, kB at every quarter" % told,
+          " ".join("%d" % (size / 1024) for size in sizes), "bounded", sizes[4] <= 1.25 * sizes[2])
+
+
+# --------------------------------------------------------------------------
+# Pictures
+
+def draw(name, title, x_title, curves):
+    """Microseconds against a number, both logarithmic, as SVG."""
+    import math
+    left, top, width, height = 80, 56, 540, 300
+    xs = [x for points in curves.values() for x, _ in points]
+    ys = [y for points in curves.values() for _, y in points]
+    x_low, x_high = math.log10(min(xs)), math.log10(max(xs))
+    y_low, y_high = math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys)))
+
+    def x_of(x):
+        return left + width * (math.log10(x) - x_low) / (x_high - x_low)
+
+    def y_of(y):
+        return top + height * (y_high - math.log10(y)) / (y_high - y_low)
+
+    def text(x, y, string, anchor="middle", size=13, color="#333", more=""):
+        return ('<text x="%.1f" y="%.1f" text-anchor="%s" font-size="%d" fill="%s"%s>%s</text>'
+                % (x, y, anchor, size, color, more, string))
+
+    def time_label(y):
+        return "%d µs" % y if y < 1e3 else "%d ms" % (y / 1e3) if y < 1e6 else "%d s" % (y / 1e6)
+
+    svg = ['<svg xmlns="http://www.w3.org/2000/svg" width="660" height="%d" font-family="sans-serif">'
+           % (450 + 22 * len(curves)),
+           '<rect width="100%" height="100%" fill="white"/>',
+           text(left + width / 2, 28, title, size=17)]
+    for power in range(y_low, y_high + 1):
+        y = y_of(10 ** power)
+        svg.append('<path d="M%d %.1fH%d" stroke="#ddd"/>' % (left, y, left + width))
+        svg.append(text(left - 8, y + 4, time_label(10 ** power), "end"))
+    for x in sorted(set(xs)):
+        svg.append('<path d="M%.1f %dV%d" stroke="#ddd"/>' % (x_of(x), top, top + height))
+        svg.append(text(x_of(x), top + height + 20, format(round(x), ",")))
+    svg.append(text(left + width / 2, top + height + 46, x_title))
+    for number, (label, points) in enumerate(curves.items()):
+        color = ("#c0392b", "#1f618d", "#7f8c8d")[number + 3 - len(curves)]
+        svg.append('<polyline points="%s" fill="none" stroke="%s" stroke-width="2.5"/>'
+                   % (" ".join("%.1f,%.1f" % (x_of(x), y_of(y)) for x, y in points), color))
+        for x, y in points:
+            svg.append('<circle cx="%.1f" cy="%.1f" r="3.5" fill="%s"/>' % (x_of(x), y_of(y), color))
+        y = top + height + 74 + 22 * number
+        svg.append('<path d="M%d %dh28" stroke="%s" stroke-width="2.5"/>' % (left, y - 4, color))
+        svg.append(text(left + 38, y, label + ": " + ", ".join("%.3g" % y for _, y in points) + " µs",
+                        "start", color=color))
+    svg.append("</svg>")
+    with open("%s/%s" % (FOLDER, name), "w") as file:
+        file.write("\n".join(svg) + "\n")
+
+
+# --------------------------------------------------------------------------
+# The run
+
+def print_table():
+    table = [("figure", "baseline", "measured", "ratio", "spread", "goal", "")] + figures
+    widths = [max(len(row[column]) for row in table) for column in range(7)]
+    out()
+    for number, row in enumerate(table):
+        out("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+        if number == 0:
+            out("  ".join("-" * width for width in widths).rstrip())
+
+
+def write_page():
+    command = "scripts/bench%s" % (" --quick" if QUICK else "")
+    with open(FOLDER + "/performance.md", "w") as file:
+        file.write("# Performance\n\nThis page is written by `%s --docs`: a whole run as it was printed.\n"
+                   "`%s` repeats it; what is measured, and how, is in `test/bench/bench.py`.\n\n"
+                   "```\n%s\n```\n\n"
+                   "![Latency against the number of partitions](latency-partitions.svg)\n\n"
+                   "![Latency against the width of the range](latency-width.svg)\n"
+                   % (command, command, "\n".join(lines)))
+
+
+def main():
+    create_template()
+    connection = connect("bench_template")
+    out("partition_registry %s, %s, %d cores, %s; %s form, %s" % (
+        value(connection, "SELECT extversion FROM pg_extension WHERE extname = 'partition_registry'"),
+        value(connection, "SELECT 'PostgreSQL ' || current_setting('server_version')"),
+        os.cpu_count(),
+        ", ".join("%s %s" % (name, value(connection, "SELECT current_setting(%s)", name))
+                  for name in ("fsync", "shared_buffers", "max_wal_size", "checkpoint_timeout",
+                               "autovacuum")),
+        "quick" if QUICK else "full", datetime.date.today()))
+    connection.close()
+
+    databases = []
+    for sources, minutes in SIZES:
+        partitions = sources * HOURS + minutes
+        databases.append(("bench_%d" % partitions, sources, partitions))
+        create_database(databases[-1][0])
+        say("loading %s partitions" % format(partitions, ","))
+        load(databases[-1][0], sources, minutes)
+    database = databases[-1][0]
+    connection = connect(database)
+    heap = state_size(connection, "pg_table_size")
+    total = state_size(connection)
+    partitions = value(connection, "SELECT count(*) FROM partreg.partition")
+    state("bytes on disk for each of %s unlocked partitions" % format(partitions, ","),
+          "%.1f (tables %.1f, indexes %.1f)" % (total / partitions, heap / partitions,
+                                               (total - heap) / partitions),
+          "<= 150", total / partitions <= 150)
+    connection.close()
+    for name, *_ in databases:
+        connection = connect(name)
+        run(connection, "VACUUM ANALYZE")
+        run(connection, "CHECKPOINT")
+        connection.close()
+    say("loaded")
+
+    measure_checks(database, SIZES[-1][0])
+    measure_growth(databases)
+    measure_width(database, SIZES[-1][1])
+    measure_providers(database)
+    create_database("writes")
+    measure_unlock("writes")
+    measure_writers("writes")
+    measure_old_snapshot("writes")
+    create_database("bulk")
+    measure_bulk("bulk")
+    measure_aggregate("bulk")
+    measure_cycles()
+    print_table()
+    out()
+    out("%d of %d goals met, %.0f s" % (sum(row[-1] == "met" for row in figures),
+                                       sum(row[-1] != "reported" for row in figures),
+                                       time.monotonic() - BEGAN))
+    write_page()
+
+
+main()
