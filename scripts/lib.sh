@@ -383,6 +383,7 @@ start_cluster()
 		port=$((RANDOM % 20000 + 20000))
 		if run as_pg "$PGBIN/pg_ctl" start --silent --wait --pgdata="$dir/data" \
 			--log="$dir/server.log" --options="-p $port" >/dev/null 2>&1; then
+			# shellcheck disable=SC2034
 			PGENV=(PGHOST="$dir/socket" PGPORT="$port" PGUSER=postgres PGDATABASE=postgres)
 			return
 		fi

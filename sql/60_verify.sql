@@ -14,7 +14,7 @@ CREATE FUNCTION partreg._length_class(start_at timestamptz, end_at timestamptz)
 COMMENT ON FUNCTION partreg._length_class(timestamptz, timestamptz) IS
     'internal: the smallest c with end_at - start_at <= 2^c microseconds';
 
-CREATE FUNCTION partreg._problems()
+CREATE FUNCTION partreg._problems(wanted integer)
     RETURNS TABLE (source_id integer, problem text)
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -22,23 +22,27 @@ CREATE FUNCTION partreg._problems()
         -- Who does not belong to anybody
         SELECT p.source_id, format('provider %s belongs to no source', p.name)
           FROM partreg.provider p
-         WHERE NOT EXISTS (SELECT FROM partreg.source s WHERE s.id = p.source_id)
+         WHERE wanted IS NULL
+           AND NOT EXISTS (SELECT FROM partreg.source s WHERE s.id = p.source_id)
         UNION ALL
         SELECT NULL::integer, format('partition %s of provider number %s belongs to no provider',
                             tstzrange(p.start_at, p.end_at), p.provider_id)
           FROM partreg.partition p
-         WHERE NOT EXISTS (SELECT FROM partreg.provider v WHERE v.id = p.provider_id)
+         WHERE wanted IS NULL
+           AND NOT EXISTS (SELECT FROM partreg.provider v WHERE v.id = p.provider_id)
         UNION ALL
         SELECT c.source_id, format('span %s of provider number %s belongs to no provider of the source',
                                    tstzrange(c.span_start, c.span_end), c.provider_id)
           FROM partreg.coverage c
-         WHERE NOT EXISTS (SELECT FROM partreg.provider v
+         WHERE (wanted IS NULL OR c.source_id = wanted)
+           AND NOT EXISTS (SELECT FROM partreg.provider v
                             WHERE v.id = c.provider_id AND v.source_id = c.source_id)
         UNION ALL
         SELECT l.source_id, format('lock on %s of provider number %s belongs to no partition of the source',
                                    tstzrange(l.start_at, l.end_at), l.provider_id)
           FROM partreg.lock l
-         WHERE NOT EXISTS (SELECT FROM partreg.partition p
+         WHERE (wanted IS NULL OR l.source_id = wanted)
+           AND NOT EXISTS (SELECT FROM partreg.partition p
                              JOIN partreg.provider v ON v.id = p.provider_id
                             WHERE p.provider_id = l.provider_id AND p.length_class = l.length_class
                               AND p.start_at = l.start_at AND p.end_at = l.end_at
@@ -49,7 +53,8 @@ CREATE FUNCTION partreg._problems()
                                    tstzrange(p.start_at, p.end_at), v.name)
           FROM partreg.partition p
           JOIN partreg.provider v ON v.id = p.provider_id
-         WHERE p.length_class <> partreg._length_class(p.start_at, p.end_at)
+         WHERE (wanted IS NULL OR v.source_id = wanted)
+           AND p.length_class <> partreg._length_class(p.start_at, p.end_at)
         UNION ALL
         -- Spans against what has been unlocked
         SELECT a.source_id, format('spans %s and %s of provider %s overlap',
@@ -58,6 +63,7 @@ CREATE FUNCTION partreg._problems()
           FROM (SELECT c.source_id, c.provider_id, c.span_start, c.span_end,
                        lead(c.span_start) OVER w AS next_start, lead(c.span_end) OVER w AS next_end
                   FROM partreg.coverage c
+                 WHERE wanted IS NULL OR c.source_id = wanted
                 WINDOW w AS (PARTITION BY c.provider_id ORDER BY c.span_start)) a
           CROSS JOIN LATERAL (VALUES (a.next_start, a.next_end)) AS b (span_start, span_end)
           JOIN partreg.provider v ON v.id = a.provider_id
@@ -66,10 +72,14 @@ CREATE FUNCTION partreg._problems()
         SELECT v.source_id, format('%s was unlocked by provider %s but is not in its spans', piece, v.name)
           FROM partreg.provider v
           JOIN (SELECT p.provider_id, partreg.coalesce_ranges(tstzrange(p.start_at, p.end_at)) AS ranges
-                  FROM partreg.partition p WHERE p.first_unlocked_at IS NOT NULL
+                  FROM partreg.partition p
+                 WHERE p.first_unlocked_at IS NOT NULL
+                   AND (wanted IS NULL OR p.provider_id IN
+                        (SELECT o.id FROM partreg.provider o WHERE o.source_id = wanted))
                  GROUP BY p.provider_id) unlocked ON unlocked.provider_id = v.id
           LEFT JOIN (SELECT c.provider_id, partreg.coalesce_ranges(tstzrange(c.span_start, c.span_end)) AS ranges
                   FROM partreg.coverage c
+                 WHERE wanted IS NULL OR c.source_id = wanted
                  GROUP BY c.provider_id) covered ON covered.provider_id = v.id
          CROSS JOIN LATERAL unnest(unlocked.ranges - coalesce(covered.ranges, '{}')) AS piece
         UNION ALL
@@ -77,13 +87,17 @@ CREATE FUNCTION partreg._problems()
           FROM partreg.provider v
           JOIN (SELECT c.provider_id, partreg.coalesce_ranges(tstzrange(c.span_start, c.span_end)) AS ranges
                   FROM partreg.coverage c
+                 WHERE wanted IS NULL OR c.source_id = wanted
                  GROUP BY c.provider_id) covered ON covered.provider_id = v.id
           LEFT JOIN (SELECT p.provider_id, partreg.coalesce_ranges(tstzrange(p.start_at, p.end_at)) AS ranges
-                  FROM partreg.partition p WHERE p.first_unlocked_at IS NOT NULL
+                  FROM partreg.partition p
+                 WHERE p.first_unlocked_at IS NOT NULL
+                   AND (wanted IS NULL OR p.provider_id IN
+                        (SELECT o.id FROM partreg.provider o WHERE o.source_id = wanted))
                  GROUP BY p.provider_id) unlocked ON unlocked.provider_id = v.id
          CROSS JOIN LATERAL unnest(covered.ranges - coalesce(unlocked.ranges, '{}')) AS piece;
     END;
-COMMENT ON FUNCTION partreg._problems() IS 'internal: what verify() reports, of all sources';
+COMMENT ON FUNCTION partreg._problems(integer) IS 'internal: what verify() reports of a source, or (NULL) of all';
 
 CREATE FUNCTION partreg.verify(source_name text DEFAULT NULL)
     RETURNS SETOF partreg.problem
@@ -103,9 +117,8 @@ BEGIN
     END IF;
     RETURN QUERY
         SELECT s.name, p.problem
-          FROM partreg._problems() p
+          FROM partreg._problems(wanted) p
           LEFT JOIN partreg.source s ON s.id = p.source_id
-         WHERE wanted IS NULL OR p.source_id = wanted
          ORDER BY 1, 2;
 END;
 $$;

@@ -26,6 +26,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -43,7 +44,7 @@ PG_FUNCTION_INFO_V1(register_partitions);
 PG_FUNCTION_INFO_V1(lock_partitions);
 PG_FUNCTION_INFO_V1(unlock_partitions);
 
-#define BATCH_SIZE			10000
+#define BATCH_SIZE			20000
 #define PROGRESS_SECONDS	5
 
 /* What a bulk call has done so far */
@@ -54,7 +55,6 @@ typedef struct Bulk
 	TimestampTz now;			/* the time of all its events */
 	int64		changed;
 	TimeInterval extent;		/* from the first changed to the last */
-	int64		last_event_id;
 	TimestampTz last_progress;
 } Bulk;
 
@@ -70,8 +70,8 @@ bulk_begin(FunctionCallInfo fcinfo, int token_argno, Bulk *bulk)
 }
 
 /*
- * Take in the result of a batch's last statement: one row with the number of
- * partitions changed, their first start, last end and last event id.
+ * Take in the result of a batch's statement: one row with the number of
+ * partitions changed, their first start and last end.
  */
 static void
 bulk_count(Bulk *bulk)
@@ -91,7 +91,6 @@ bulk_count(Bulk *bulk)
 	}
 	bulk->extent = extent;
 	bulk->changed += changed;
-	bulk->last_event_id = DatumGetInt64(statement_result(0, 4, &isnull));
 }
 
 static void
@@ -109,23 +108,38 @@ bulk_progress(Bulk *bulk, const char *done)
 					bulk->changed)));
 }
 
+/* One notification for all, with the id of the last event */
 static int64
 bulk_end(Bulk *bulk, const char *event)
 {
+	static Statement last_event = {
+		"SELECT currval('partreg.event_id_seq')", 0
+	};
+	bool		isnull;
+
 	if (bulk->changed > 0)
+	{
+		statement_run(&last_event, NULL, NULL);
 		history_notify(event, &bulk->access, &bulk->extent,
-					   bulk->last_event_id, bulk->changed);
+					   DatumGetInt64(statement_result(0, 1, &isnull)),
+					   bulk->changed);
+	}
 	return bulk->changed;
 }
 
-/* INSERT INTO event of every partition in a CTE `changed`, and the count */
-#define EVENT_COLUMNS \
-	" (event, source_id, provider_id, source_name, provider_name, start_at, end_at," \
-	"  at, actor, holder, reason, xid, system_id, timeline)"
-#define COUNT_EVENTS \
-	" SELECT count(*), min(start_at), max(end_at), max(id) FROM logged"
+/*
+ * What follows the CTE `changed` (start_at, end_at) in a batch's statement: an
+ * event for each of its rows, and what bulk_count() wants to know.
+ */
+#define LOG_CHANGED(event, reason) \
+	", logged AS (" \
+	"    INSERT INTO partreg.event (event, source_id, provider_id, source_name, provider_name," \
+	"        start_at, end_at, at, actor, holder, reason, xid, system_id, timeline)" \
+	"    SELECT '" event "', $1, $2, $3, $4, start_at, end_at, $5, $6, $7, " reason ", $8, $9, $10" \
+	"      FROM changed" \
+	") SELECT count(*), min(start_at), max(end_at) FROM changed"
 
-/* The parameters that events share; there are EVENT_PARAMETERS of them */
+/* The parameters that it uses; there are EVENT_PARAMETERS of them */
 #define EVENT_PARAMETERS	10
 #define EVENT_PARAMETER_TYPES \
 	INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, NAMEOID, TEXTOID, \
@@ -278,31 +292,73 @@ timestamps_array(Datum *items, int count)
 										   TYPALIGN_DOUBLE));
 }
 
-/* Register the steps from the k-th on, at most a batch of them. */
+#define INSERT_BATCH(on_conflict) \
+	"WITH changed AS (" \
+	"    INSERT INTO partreg.partition (provider_id, length_class, start_at, end_at, registered_at)" \
+	"    SELECT $2, b.length_class, b.start_at, b.end_at, $5" \
+	"      FROM unnest($11, $12, $13) AS b (length_class, start_at, end_at)" \
+	"    " on_conflict " RETURNING start_at, end_at" \
+	")" LOG_CHANGED("register_partition", "NULL")
+#define INSERT_PARAMETERS		(EVENT_PARAMETERS + 3)
+#define INSERT_PARAMETER_TYPES \
+	EVENT_PARAMETER_TYPES, INT2ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID
+
+/*
+ * Insert a batch as if all of it were new; false: it is not, and nothing was
+ * inserted.  ON CONFLICT takes about three times as long (it looks at the index
+ * twice, and marks and unmarks each row), so that is left for those batches
+ * that need it.
+ */
+static bool
+insert_new_batch(Datum *values, const char *nulls)
+{
+	static Statement insert_new = {
+		INSERT_BATCH(""), INSERT_PARAMETERS, {INSERT_PARAMETER_TYPES}
+	};
+	MemoryContext memory = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool inserted = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(memory);
+	PG_TRY();
+	{
+		statement_run(&insert_new, values, nulls);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(memory);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+			ReThrowError(error);
+		FreeErrorData(error);
+		inserted = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(memory);
+	CurrentResourceOwner = owner;
+	return inserted;
+}
+
+/* Register the steps from one up to, but not including, another. */
 static void
 register_batch(Bulk *bulk, const Calendar *calendar, int64 from, int64 to)
 {
-	static Statement insert_batch = {
-		"WITH changed AS ("
-		"    INSERT INTO partreg.partition (provider_id, length_class, start_at, end_at, registered_at)"
-		"    SELECT $2, b.length_class, b.start_at, b.end_at, $5"
-		"      FROM unnest($11, $12, $13) AS b (length_class, start_at, end_at)"
-		"    ON CONFLICT DO NOTHING RETURNING start_at, end_at"
-		"), logged AS ("
-		"    INSERT INTO partreg.event" EVENT_COLUMNS
-		"    SELECT 'register_partition', $1, $2, $3, $4, start_at, end_at,"
-		"           $5, $6, $7, NULL, $8, $9, $10 FROM changed"
-		"    RETURNING id, start_at, end_at"
-		")" COUNT_EVENTS,
-		EVENT_PARAMETERS + 3,
-		{EVENT_PARAMETER_TYPES, INT2ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
+	static Statement insert_missing = {
+		INSERT_BATCH("ON CONFLICT DO NOTHING"), INSERT_PARAMETERS,
+		{INSERT_PARAMETER_TYPES}
 	};
 	int			count = (int) (to - from);
 	Datum	   *classes = palloc(count * sizeof(Datum));
 	Datum	   *starts = palloc(count * sizeof(Datum));
 	Datum	   *ends = palloc(count * sizeof(Datum));
-	Datum		values[EVENT_PARAMETERS + 3];
-	char		nulls[EVENT_PARAMETERS + 4] = "             ";
+	Datum		values[INSERT_PARAMETERS];
+	char		nulls[INSERT_PARAMETERS + 1] = "             ";
 	int			level = calendar_enter(calendar);
 	TimeInterval step = {0, calendar_bound(calendar, from)};
 
@@ -322,7 +378,8 @@ register_batch(Bulk *bulk, const Calendar *calendar, int64 from, int64 to)
 										true, TYPALIGN_SHORT));
 	values[EVENT_PARAMETERS + 1] = timestamps_array(starts, count);
 	values[EVENT_PARAMETERS + 2] = timestamps_array(ends, count);
-	statement_run(&insert_batch, values, nulls);
+	if (!insert_new_batch(values, nulls))
+		statement_run(&insert_missing, values, nulls);
 	bulk_count(bulk);
 }
 
@@ -603,13 +660,6 @@ typedef struct LockWork
 #define LOCK_PARAMETERS	(EVENT_PARAMETERS + BATCH_PARAMETERS + 2)
 #define LOCK_PARAMETER_TYPES \
 	EVENT_PARAMETER_TYPES, BATCH_PARAMETER_TYPES, TEXTOID, TIMESTAMPTZOID
-#define LOG_LOCKS(event) \
-	", logged AS (" \
-	"    INSERT INTO partreg.event" EVENT_COLUMNS \
-	"    SELECT '" event "', $1, $2, $3, $4, start_at, end_at, $5, $6, $7, $17, $8, $9, $10" \
-	"      FROM changed" \
-	"    RETURNING id, start_at, end_at" \
-	")" COUNT_EVENTS
 
 static void
 lock_work(Bulk *bulk, const Batch *batch, void *arg)
@@ -628,7 +678,7 @@ lock_work(Bulk *bulk, const Batch *batch, void *arg)
 		"     WHERE l.source_id = $1 AND" IS_IN_BATCH(l)
 		"       AND l.state = 'locked' AND l.holder <> $7"
 		"    RETURNING l.start_at, l.end_at"
-		")" LOG_LOCKS("take_over"),
+		")" LOG_CHANGED("take_over", "$17"),
 		LOCK_PARAMETERS, {LOCK_PARAMETER_TYPES}
 	};
 	static Statement lock_failed = {
@@ -637,7 +687,7 @@ lock_work(Bulk *bulk, const Batch *batch, void *arg)
 		"       SET state = 'locked', holder = $7, since = $5, lease_expires_at = $18, reason = $17"
 		"     WHERE l.source_id = $1 AND" IS_IN_BATCH(l) " AND l.state = 'failed'"
 		"    RETURNING l.start_at, l.end_at"
-		")" LOG_LOCKS("lock"),
+		")" LOG_CHANGED("lock", "$17"),
 		LOCK_PARAMETERS, {LOCK_PARAMETER_TYPES}
 	};
 	static Statement lock_free = {
@@ -647,7 +697,7 @@ lock_work(Bulk *bulk, const Batch *batch, void *arg)
 		"    SELECT $1, p.length_class, p.start_at, p.end_at, p.provider_id, 'locked', $5, $7, $18, $17"
 		"      FROM partreg.partition p WHERE" IS_IN_BATCH(p)
 		"    ON CONFLICT DO NOTHING RETURNING start_at, end_at"
-		")" LOG_LOCKS("lock"),
+		")" LOG_CHANGED("lock", "$17"),
 		LOCK_PARAMETERS, {LOCK_PARAMETER_TYPES}
 	};
 	static Statement *const changes[] = {&take_over, &lock_failed, &lock_free};
@@ -726,12 +776,7 @@ unlock_work(Bulk *bulk, const Batch *batch, void *arg)
 		"    SELECT start_at, end_at FROM first"
 		"     UNION"
 		"    SELECT start_at, end_at FROM gone"
-		"), logged AS ("
-		"    INSERT INTO partreg.event" EVENT_COLUMNS
-		"    SELECT 'unlock', $1, $2, $3, $4, start_at, end_at, $5, $6, $7, NULL, $8, $9, $10"
-		"      FROM changed"
-		"    RETURNING id, start_at, end_at"
-		")" COUNT_EVENTS,
+		")" LOG_CHANGED("unlock", "NULL"),
 		EVENT_PARAMETERS + BATCH_PARAMETERS,
 		{EVENT_PARAMETER_TYPES, BATCH_PARAMETER_TYPES}
 	};

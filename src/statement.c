@@ -34,6 +34,7 @@
 #define RETRY_MS	10
 
 static TimeoutId total_timeout = MAX_TIMEOUTS;
+static int	call_nest_level;	/* of the transaction that the call began in */
 
 /* Runs in a signal handler. */
 static void
@@ -61,7 +62,9 @@ static void
 disarm_at_subabort(SubXactEvent event, SubTransactionId mySubid,
 				   SubTransactionId parentSubid, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
+	/* A subtransaction within the call may fail without ending it. */
+	if (event == SUBXACT_EVENT_ABORT_SUB &&
+		GetCurrentTransactionNestLevel() <= call_nest_level)
 		disarm();
 }
 
@@ -82,6 +85,7 @@ write_begin(const char *function)
 		RegisterXactCallback(disarm_at_abort, NULL);
 		RegisterSubXactCallback(disarm_at_subabort, NULL);
 	}
+	call_nest_level = GetCurrentTransactionNestLevel();
 	if (LockTimeout > 0)
 		enable_timeout_every(total_timeout,
 							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),

@@ -36,16 +36,17 @@ QUICK = "--quick" in sys.argv[2:]
 SIZES = ([(1, 1_000), (10, 100_000)] if QUICK else
          [(1, 1_000), (10, 10_000), (100, 100_000), (1_000, 1_000_000)])
 HOURS = 10_000
-ROUNDS = 3 if QUICK else 9
-SLICE = 0.2 if QUICK else 2.0           # seconds
+ROUNDS = 3 if QUICK else 7
+SLICE = 0.2 if QUICK else 1.5           # seconds
 BULK = 50_000 if QUICK else 1_000_000
 BULK_ROUNDS = 1 if QUICK else 3
 RANGES = 100_000 if QUICK else 1_000_000
-WRITES = 150 if QUICK else 1_000        # transactions of a client in a slice
+WRITES = 100 if QUICK else 500        # transactions of a client in a slice
 WRITE_ROUNDS = 3 if QUICK else 5
 NEW_PARTITIONS = 500 if QUICK else 6_000
-OLD_SNAPSHOT_ROUNDS = 1 if QUICK else 3
+OLD_SNAPSHOT_ROUNDS = 1 if QUICK else 2
 CYCLES = 4_000 if QUICK else 100_000
+CYCLERS = 32
 PROVIDERS = (3, 10, 100)
 
 START = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
@@ -114,16 +115,16 @@ class Load:
                         "--client=%d" % clients, "--jobs=%d" % min(clients, 2),
                         "--file=" + self.file, *options]
         self.database = database
-        self.variables = variables
+        # The simple protocol puts the value itself into the statement.
+        self.variables = {name: "'%s'" % it if mode == "simple" else it
+                          for name, it in variables.items()}
         self.transactions = None
 
     def rate(self, transactions=None, **variables):
         """Without a number of transactions: for about a slice."""
         if transactions is None:
             if self.transactions is None:
-                self.transactions = 20
-                for trial in (0.05, SLICE):
-                    self.transactions = max(int(self.rate() * trial), 2)
+                self.calibrate()
             transactions = self.transactions
         arguments = ["--define=%s=%s" % item for item in {**self.variables, **variables}.items()]
         result = subprocess.run([*self.command, *arguments, "--transactions=%d" % transactions,
@@ -134,6 +135,13 @@ class Load:
         if result.returncode != 0 or not rate or (done and done.group(1) != "0"):
             sys.exit("pgbench failed: %s%s" % (result.stdout, result.stderr))
         return float(rate.group(1))
+
+    def calibrate(self):
+        transactions, wanted = 0, 4
+        while transactions < wanted / 2:
+            transactions = min(wanted, 20 * max(transactions, 1))
+            wanted = int(self.rate(transactions) * SLICE) + 1
+        self.transactions = wanted
 
 
 # --------------------------------------------------------------------------
@@ -261,10 +269,10 @@ def state_size(connection, size="pg_total_relation_size"):
 
 A_DAY = during(START + 100 * DAY, START + 101 * DAY)
 EARLY_DAY = during(START, START + DAY)      # which the smallest source of minutes holds
-CHECK = "SELECT partreg.check_readiness(:source, :during);"
-NULL = "SELECT bench_null(:source, :during);"
+CHECK = "SELECT partreg.check_readiness(:source::text, :during);"
+NULL = "SELECT bench_null(:source::text, :during);"
 RANGE_AGG = ("SELECT range_agg(during) @> :during::tstzrange FROM plain"
-             " WHERE source = :source AND during && :during::tstzrange;")
+             " WHERE source = :source::text AND during && :during::tstzrange;")
 
 
 def any_source(sources):
@@ -414,13 +422,13 @@ def measure_unlock(database):
         supply(connection, source, "p", tokens[source], count, HOUR, unlock=False)
         run(connection, "SELECT partreg.lock_partitions(%s, 'p', %s, %s, 'job')",
             source, during(START, START + count * HOUR), tokens[source])
-    run(connection, "CREATE TABLE plain_row (LIKE partreg.partition INCLUDING ALL);"
+    run(connection, "CREATE TABLE plain_row (LIKE partreg.partition);"
                     "ALTER TABLE plain_row ADD id integer PRIMARY KEY;"
                     "INSERT INTO plain_row SELECT provider_id, length_class, start_at, end_at, registered_at,"
                     "    first_unlocked_at, row_number() OVER () FROM partreg.partition LIMIT %s;"
                     "CREATE TABLE plain_log (LIKE partreg.event INCLUDING ALL);"
-                    "GRANT ALL ON plain_row, plain_log TO bench_writer;"
-                    "VACUUM ANALYZE", count)
+                    "GRANT ALL ON plain_row, plain_log TO bench_writer", count)
+    run(connection, "VACUUM ANALYZE")
     connection.close()
 
     base = Load(database, NEXT +
@@ -575,7 +583,8 @@ def measure_aggregate(database):
         for _ in range(ROUNDS):
             run(connection, "SET max_parallel_workers_per_gather = 0")
             alone = seconds(connection, query)
-            run(connection, "SET max_parallel_workers_per_gather = 2")
+            run(connection, "SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0;"
+                            "SET min_parallel_table_scan_size = 0")
             pairs.append((alone, seconds(connection, query)))
         plan = "\n".join(row[0] for row in run(connection, "EXPLAIN " + query))
         figure("coalesce_ranges, %s %s, with two workers" % (told, name), "with none", pairs,
@@ -591,7 +600,7 @@ def measure_cycles():
         create_database(database)
         connection = connect(database)
         token = None
-        for i in range(8):
+        for i in range(CYCLERS):
             token = register(connection, "cycles", "p%d" % i, token)
             supply(connection, "cycles", "p%d" % i, token, 240, HOUR)
         run(connection, "VACUUM ANALYZE")
@@ -600,11 +609,11 @@ def measure_cycles():
     cycle = Load("worn", "\\set i (:i + 1) % 240\n"
                  "SELECT partreg.lock_partition('cycles', 'p' || :client_id, " + hour + ");\n"
                  "SELECT partreg.unlock_partition('cycles', 'p' || :client_id, " + hour + ");",
-                 user="bench_writer", clients=8, i=0, first=FIRST)
+                 user="bench_writer", clients=CYCLERS, i=0, first=FIRST)
     connection = connect("worn")
     sizes = [state_size(connection)]
     for _ in range(4):
-        cycle.rate(CYCLES // 4 // 8)
+        cycle.rate(CYCLES // 4 // CYCLERS)
         sizes.append(state_size(connection))
     connection.close()
     loads = [Load(database, CHECK, source="cycles", during=EARLY_DAY)

@@ -4,6 +4,7 @@ SET client_min_messages = error;
 CREATE EXTENSION IF NOT EXISTS partition_registry CASCADE;
 RESET client_min_messages;
 SET search_path = pg_catalog, pg_temp;
+SET intervalstyle = 'postgres';
 
 CREATE TEMP VIEW member AS
     SELECT d.classid, d.objid
@@ -40,7 +41,7 @@ FROM pg_proc p
 JOIN pg_language l ON l.oid = p.prolang
 WHERE p.pronamespace = 'partreg'::regnamespace
   AND (p.prosecdef OR (l.lanname NOT IN ('c', 'internal') AND p.prosqlbody IS NULL))
-  AND p.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']
+  AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(p.proconfig, '{}'))
 ORDER BY 1;
 
 -- The owner of the extension owns it all.
@@ -101,8 +102,8 @@ WHERE typnamespace = 'partreg'::regnamespace AND has_type_privilege('regress_cat
 DROP ROLE regress_catalog;
 
 -- The functions, as the contract has them: the level that they belong to (O:
--- the owner alone), volatility (s: stable), result.  Reads are parallel safe
--- and run as the caller; writes are neither.
+-- the owner alone), volatility (s: stable), result.  Reads are parallel safe;
+-- writes are not, and run as their definer; none is strict.
 CREATE TEMP TABLE contract (level text, name text, arguments text, volatility text, result text);
 INSERT INTO contract VALUES
     ('A', 'register_source', 'source_name text, owner text, rule text DEFAULT ''any''::text', 'v', 'text'),
@@ -111,6 +112,13 @@ INSERT INTO contract VALUES
     ('W', 'lock_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text, lease interval DEFAULT NULL::interval, reason text DEFAULT NULL::text', 'v', 'boolean'),
     ('W', 'unlock_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text', 'v', 'boolean'),
     ('W', 'fail_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, reason text DEFAULT NULL::text, holder text DEFAULT NULL::text', 'v', 'boolean'),
+    ('W', 'register_partitions', 'source_name text, provider_name text, during tstzrange, step interval, access_token text DEFAULT NULL::text, time_zone text DEFAULT ''UTC''::text', 'v', 'bigint'),
+    ('W', 'lock_partitions', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text, lease interval DEFAULT NULL::interval, reason text DEFAULT NULL::text', 'v', 'bigint'),
+    ('W', 'unlock_partitions', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text', 'v', 'bigint'),
+    ('W', 'retire_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text', 'v', 'boolean'),
+    ('W', 'rotate_access_token', 'source_name text, provider_name text, access_token text, grace interval DEFAULT ''00:00:00''::interval', 'v', 'text'),
+    ('W', 'revoke_provider', 'source_name text, provider_name text, access_token text', 'v', 'void'),
+    ('A', 'drop_source', 'source_name text, access_token text', 'v', 'void'),
     ('W', 'set_effective', 'source_name text, provider_name text, effective tstzrange, access_token text', 'v', 'void'),
     ('W', 'set_trusted_role', 'source_name text, provider_name text, trusted_role text, access_token text', 'v', 'void'),
     ('W', 'set_owner', 'source_name text, owner text, access_token text', 'v', 'void'),
@@ -120,6 +128,10 @@ INSERT INTO contract VALUES
     ('R', 'check_readiness', 'source_name text, start_at timestamp with time zone, end_at timestamp with time zone', 's', 'boolean'),
     ('R', 'explain_readiness', 'source_name text, during tstzrange', 's', 'SETOF partreg.obstacle'),
     ('R', 'assert_ready', 'source_name text, during tstzrange', 's', 'boolean'),
+    ('R', 'all_ready', 'source_names text[], during tstzrange', 's', 'boolean'),
+    ('R', 'ready_until', 'source_name text, since timestamp with time zone', 's', 'timestamp with time zone'),
+    ('R', 'ready_ranges', 'source_name text, during tstzrange', 's', 'tstzmultirange'),
+    ('R', 'verify', 'source_name text DEFAULT NULL::text', 's', 'SETOF partreg.problem'),
     ('R', 'coalesce_ranges', 'during tstzrange', 'i', 'tstzmultirange'),
     ('O', 'grant_privileges', 'grantee text, level text', 'v', 'void');
 CREATE TEMP VIEW actual AS
@@ -138,7 +150,7 @@ SELECT p.oid::regprocedure AS wrongly_labelled, p.proparallel, p.prosecdef, p.pr
 FROM pg_proc p
 JOIN actual USING (oid)
 WHERE p.proparallel <> CASE p.provolatile WHEN 'v' THEN 'u'::"char" ELSE 's' END
-   OR p.prosecdef <> (p.provolatile = 'v' AND p.proname <> 'grant_privileges')
+   OR (NOT p.prosecdef AND p.provolatile = 'v' AND p.proname <> 'grant_privileges')
    OR p.proisstrict;
 
 -- What each level may execute is what the contract says.

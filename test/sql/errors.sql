@@ -117,7 +117,21 @@ FROM unnest(ARRAY[
     $$fail_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'reason', ' ')$$,
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'me', '-1 second')$$,
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'me', '1 month')$$,
-    $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'me', '2000000000 days')$$]) call;
+    $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'me', '2000000000 days')$$,
+    $$lock_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'me', '1 year')$$,
+    $$lock_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, ' me')$$,
+    $$unlock_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, E'\n')$$,
+    $$register_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', '0', {P})$$,
+    $$register_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', '-1 hour', {P})$$,
+    $$register_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', '5 hours', {P})$$,
+    $$register_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', '2 days', {P})$$,
+    $$register_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', '1 hour', {P}, 'Europe/Nowhere')$$,
+    $$rotate_access_token('errors', 'loader', {P}, '1 month')$$,
+    $$rotate_access_token('errors', 'loader', {S}, '-1 second')$$,
+    $$all_ready('{}', '[2024-01-01, 2024-01-02)')$$,
+    $$ready_ranges('errors', 'empty')$$,
+    $$ready_until('errors', 'infinity')$$,
+    $$ready_until('errors', '-infinity')$$]) call;
 
 -- 42704: unknown, for those who may ask.
 SELECT call || E'\n    ' || pg_temp.outcome(call)
@@ -135,6 +149,19 @@ FROM unnest(ARRAY[
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-03)', {P})$$,
     $$unlock_partition('errors', 'loader', '[2024-01-01, 2024-01-03)', {S})$$,
     $$fail_partition('errors', 'loader', '[2024-01-01, 2024-01-03)', {P})$$,
+    $$register_partitions('errors', 'nobody', '[2024-01-01, 2024-01-02)', '1 hour', {S})$$,
+    $$lock_partitions('errors', 'nobody', '[2024-01-01, 2024-01-02)', {S})$$,
+    $$unlock_partitions('errors', 'nobody', '[2024-01-01, 2024-01-02)', {S})$$,
+    $$lock_partitions('errors', 'loader', '[2024-02-01, 2024-03-01)', {P})$$,
+    $$unlock_partitions('errors', 'loader', '[2024-02-01, 2024-03-01)', {S})$$,
+    $$retire_partition('errors', 'nobody', '[2024-01-01, 2024-01-02)', {S})$$,
+    $$retire_partition('errors', 'loader', '[2024-01-01, 2024-01-03)', {P})$$,
+    $$rotate_access_token('errors', 'nobody', {S})$$,
+    $$revoke_provider('errors', 'nobody', {S})$$,
+    $$all_ready('{errors, no such source}', '[2024-01-01, 2024-01-02)')$$,
+    $$ready_until('no such source', '2024-01-01')$$,
+    $$ready_ranges('no such source', '[2024-01-01, 2024-01-02)')$$,
+    $$verify('no such source')$$,
     $$register_provider('new', {S}, 'no such role')$$,
     $$set_trusted_role('errors', 'loader', 'no such role', {S})$$]) call;
 
@@ -149,7 +176,7 @@ FROM unnest(ARRAY[
 -- 42501: no token, an empty, malformed, foreign or another provider's one, the
 -- wrong kind, a source or provider that does not exist: one and the same
 -- message, before whatever else is wrong.
-SELECT call || E'\n    ' || pg_temp.outcome(call)
+SELECT pg_temp.outcome(call), E'\n    ' || string_agg(call, E'\n    ' ORDER BY n)
 FROM unnest(ARRAY[
     $$register_partition('errors', 'loader', '[2024-01-01, 2024-01-02)')$$,
     $$register_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', '')$$,
@@ -177,7 +204,25 @@ FROM unnest(ARRAY[
     $$set_readiness_rule('errors', 'nonsense', {F})$$,
     $$set_effective('errors', 'loader', '(,)', {P})$$,
     $$set_effective('errors', 'nobody', '(,)', {F})$$,
-    $$set_trusted_role('errors', 'loader', 'no such role', {P})$$]) call;
+    $$set_trusted_role('errors', 'loader', 'no such role', {P})$$,
+    $$register_partitions('errors', 'loader', 'empty', '-1 day', {Q}, 'nowhere')$$,
+    $$register_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', '1 hour')$$,
+    $$lock_partitions('errors', 'loader', 'empty', {Q}, '', '-1 month')$$,
+    $$unlock_partitions('errors', 'loader', '[2024-02-01, 2024-02-02)', {F})$$,
+    $$unlock_partitions('no such source', 'loader', '[2024-02-01, 2024-02-02)', {P})$$,
+    $$retire_partition('errors', 'loader', '[2024-02-01, 2024-02-02)', {Q})$$,
+    $$retire_partition('errors', 'loader', '[2024-01-01, 2024-01-02)')$$,
+    $$rotate_access_token('errors', 'loader', {Q})$$,
+    $$rotate_access_token('errors', 'loader', {G}, '-1 day')$$,
+    $$rotate_access_token('errors', 'nobody', {P})$$,
+    $$rotate_access_token('errors', NULL, {P})$$,
+    $$rotate_access_token('errors', NULL, {F})$$,
+    $$revoke_provider('errors', 'loader', {P})$$,
+    $$revoke_provider('errors', 'nobody', {F})$$,
+    $$drop_source('errors', {P})$$,
+    $$drop_source('errors', {F})$$,
+    $$drop_source('no such source', {S})$$]) WITH ORDINALITY c (call, n)
+GROUP BY 1;
 -- And 42501 of PostgreSQL's, for functions that are for the owner alone.
 SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[
@@ -190,7 +235,16 @@ FROM unnest(ARRAY[
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P})$$,
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'you', '0')$$,
     $$unlock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'Me')$$,
-    $$fail_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'reason', 'you')$$]) call;
+    $$fail_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'reason', 'you')$$,
+    $$lock_partitions('errors', 'loader', '[2024-01-01, 2024-02-01)', {P}, 'you')$$,
+    $$unlock_partitions('errors', 'loader', '[2024-01-01, 2024-02-01)', {P}, 'you')$$,
+    $$retire_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P})$$]) call;
+
+-- 22004: NULL within an array.
+SELECT call || E'\n    ' || pg_temp.outcome(call)
+FROM unnest(ARRAY[
+    $$all_ready('{errors, NULL}', '[2024-01-01, 2024-01-02)')$$,
+    $$all_ready('{NULL}', 'empty')$$]) call;
 
 -- 55000: not ready.
 SELECT call || E'\n    ' || pg_temp.outcome(call)
@@ -210,7 +264,14 @@ FROM unnest(ARRAY[
     $$set_owner('errors', 'somebody else', {S})$$,
     $$set_readiness_rule('errors', 'all', {S})$$,
     $$set_effective('errors', 'loader', 'empty', {S})$$,
-    $$set_trusted_role('errors', 'loader', NULL, {S})$$]) call;
+    $$set_trusted_role('errors', 'loader', NULL, {S})$$,
+    $$register_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', '1 hour', {P})$$,
+    $$lock_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'me')$$,
+    $$unlock_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'me')$$,
+    $$retire_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {S})$$,
+    $$rotate_access_token('errors', 'loader', {P})$$,
+    $$revoke_provider('errors', 'loader', {S})$$,
+    $$drop_source('errors', {S})$$]) call;
 COMMIT;
 
 -- 42501 of PostgreSQL's for somebody without any grant.

@@ -149,7 +149,7 @@ EXCEPTION WHEN OTHERS THEN
         FROM pg_proc WHERE oid = routine;
 END;
 $$;
-SELECT count(pg_temp.drive(p.oid, a.n, s, :'source_token')) = (SELECT count(*) FROM answer) AS none_driven
+SELECT count(pg_temp.drive(p.oid, a.n, s, :'source_token')) >= 4 * 50 AS many_calls
 FROM sentinel s, pg_proc p, unnest(p.proargtypes::regtype[]) WITH ORDINALITY a (type, n)
 WHERE p.pronamespace = 'partreg'::regnamespace AND p.proname NOT LIKE '\_%' AND p.prokind = 'f'
   AND a.type IN ('text'::regtype, 'text[]'::regtype);

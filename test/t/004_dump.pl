@@ -181,7 +181,7 @@ $old->stop;
 my $upgraded = PostgreSQL::Test::Cluster->new('upgraded');
 my $bindir = $old->config_data('--bindir');
 
-$upgraded->init;
+$upgraded->init(extra => ['--encoding=UTF8']);
 $upgraded->append_conf('postgresql.conf', 'max_connections = 50');
 my $here = getcwd;
 chdir $tmp;

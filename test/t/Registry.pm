@@ -29,7 +29,7 @@ sub new_registry
 	my ($name, %option) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init(@{ $option{init} || [] });
+	$node->init(extra => ['--encoding=UTF8'], @{ $option{init} || [] });
 	$node->append_conf('postgresql.conf', "log_statement = none\nmax_connections = 50\nautovacuum_naptime = 5s");
 	$node->append_conf('postgresql.conf', $option{conf}) if defined $option{conf};
 	$node->start;

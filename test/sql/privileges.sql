@@ -1,0 +1,133 @@
+-- grant_privileges: exactly one level, none, reader, writer or admin.
+SET client_min_messages = error;
+CREATE EXTENSION IF NOT EXISTS partition_registry CASCADE;
+RESET client_min_messages;
+\set VERBOSITY sqlstate
+
+CREATE ROLE regress_privileges;
+CREATE ROLE "Regress Privileges""; DROP";
+
+-- All that a role has: schema, views, tables, sequences, types; how many
+-- routines (catalog.sql looks at each).
+CREATE FUNCTION pg_temp.has(role text) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(', ',
+        CASE WHEN has_schema_privilege(role, 'partreg', 'USAGE') THEN 'schema usage' END,
+        CASE WHEN has_schema_privilege(role, 'partreg', 'CREATE') THEN 'schema create' END,
+        (SELECT count(*) || ' routines' FROM pg_proc
+         WHERE pronamespace = 'partreg'::regnamespace AND has_function_privilege(role, oid, 'EXECUTE') HAVING count(*) > 0),
+        (SELECT string_agg(relname || ' ' || privilege, ', ' ORDER BY relname, privilege)
+         FROM pg_class, unnest('{SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER}'::text[]) privilege
+         WHERE relnamespace = 'partreg'::regnamespace AND relkind IN ('r', 'v') AND has_table_privilege(role, oid, privilege)),
+        (SELECT string_agg(seqrelid::regclass::text, ', ') FROM pg_sequence JOIN pg_class ON oid = seqrelid
+         WHERE relnamespace = 'partreg'::regnamespace AND has_sequence_privilege(role, seqrelid, 'USAGE, SELECT, UPDATE')))
+$$;
+-- Compared to the level before: what was gained and lost in routines.
+CREATE FUNCTION pg_temp.routines(role text) RETURNS text[] LANGUAGE sql AS $$
+    SELECT coalesce(array_agg(DISTINCT proname::text ORDER BY proname::text), '{}') FROM pg_proc
+    WHERE pronamespace = 'partreg'::regnamespace AND has_function_privilege(role, oid, 'EXECUTE')
+$$;
+CREATE FUNCTION pg_temp.differs(role text, before text[]) RETURNS TABLE (change text, routine text) LANGUAGE sql AS $$
+    (SELECT '+', unnest(pg_temp.routines(role)) EXCEPT SELECT '+', unnest(before))
+    UNION ALL
+    (SELECT '-', unnest(before) EXCEPT SELECT '-', unnest(pg_temp.routines(role)))
+    ORDER BY 1, 2
+$$;
+SELECT regexp_replace(pg_temp.has('regress_privileges'), '\d+', 'N');
+
+-- Up, one level after the other.
+SELECT pg_temp.routines('regress_privileges') AS before \gset
+SELECT partreg.grant_privileges('regress_privileges', 'reader');
+SELECT regexp_replace(pg_temp.has('regress_privileges'), '\d+', 'N');
+SELECT * FROM pg_temp.differs('regress_privileges', :'before');
+SELECT pg_temp.routines('regress_privileges') AS before \gset
+SELECT partreg.grant_privileges('regress_privileges', 'writer');
+SELECT regexp_replace(pg_temp.has('regress_privileges'), '\d+', 'N');
+SELECT * FROM pg_temp.differs('regress_privileges', :'before');
+SELECT pg_temp.routines('regress_privileges') AS before \gset
+SELECT partreg.grant_privileges('regress_privileges', 'admin');
+SELECT regexp_replace(pg_temp.has('regress_privileges'), '\d+', 'N');
+SELECT * FROM pg_temp.differs('regress_privileges', :'before');
+
+-- And down: what the level does not have is taken away.
+SELECT pg_temp.routines('regress_privileges') AS before \gset
+SELECT partreg.grant_privileges('regress_privileges', 'reader');
+SELECT count(*) > 10 AS lost_many, bool_and(change = '-') AS only_lost FROM pg_temp.differs('regress_privileges', :'before');
+SELECT partreg.grant_privileges('regress_privileges', 'none');
+SELECT pg_temp.has('regress_privileges');
+
+-- What somebody granted by hand goes, too.
+GRANT ALL ON SCHEMA partreg TO regress_privileges;
+GRANT ALL ON ALL TABLES IN SCHEMA partreg TO regress_privileges;
+GRANT ALL ON ALL SEQUENCES IN SCHEMA partreg TO regress_privileges;
+GRANT ALL ON ALL ROUTINES IN SCHEMA partreg TO regress_privileges WITH GRANT OPTION;
+GRANT SELECT (token_digest), UPDATE (token_digest) ON partreg.source TO regress_privileges;
+GRANT USAGE ON TYPE partreg.obstacle TO regress_privileges;
+SELECT partreg.grant_privileges('regress_privileges', 'reader');
+SELECT regexp_replace(pg_temp.has('regress_privileges'), '\d+', 'N');
+SELECT has_any_column_privilege('regress_privileges', 'partreg.source', 'SELECT, UPDATE') AS by_column;
+SELECT partreg.grant_privileges('regress_privileges', 'none');
+SELECT pg_temp.has('regress_privileges');
+SELECT count(*) AS left_over FROM pg_shdepend
+WHERE refclassid = 'pg_authid'::regclass AND refobjid = 'regress_privileges'::regrole AND deptype = 'a';
+
+-- The name is taken as it is, whatever characters it has; not PUBLIC.
+SELECT partreg.grant_privileges('Regress Privileges"; DROP', 'reader');
+SELECT has_function_privilege('Regress Privileges"; DROP', 'partreg.check_readiness(text, tstzrange)', 'EXECUTE');
+SELECT partreg.grant_privileges('Regress Privileges"; DROP', 'none');
+SELECT partreg.grant_privileges('REGRESS_PRIVILEGES', 'reader');
+SELECT partreg.grant_privileges('public', 'reader');
+SELECT partreg.grant_privileges('PUBLIC', 'reader');
+SELECT partreg.grant_privileges('', 'reader');
+SELECT partreg.grant_privileges('regress_privileges', 'Reader');
+SELECT partreg.grant_privileges('regress_privileges', '');
+SELECT partreg.grant_privileges(NULL, 'reader');
+SELECT partreg.grant_privileges('regress_privileges', NULL);
+
+-- A reader reads the answers and the views, and nothing else.
+SELECT partreg.register_source('privileges', 'team') AS token \gset
+SELECT partreg.grant_privileges('regress_privileges', 'reader');
+SET SESSION AUTHORIZATION regress_privileges;
+SELECT partreg.check_readiness('privileges', '[2024-01-01, 2024-01-02)');
+SELECT count(*) FROM partreg.sources WHERE source_name = 'privileges';
+SELECT count(*) FROM partreg.source;
+SELECT token_digest FROM partreg.source;
+SELECT count(*) FROM partreg.event;
+BEGIN;
+LOCK TABLE partreg.source IN ACCESS SHARE MODE;
+ROLLBACK;
+BEGIN;
+LOCK TABLE partreg.sources IN ACCESS EXCLUSIVE MODE;
+ROLLBACK;
+SELECT * FROM partreg.sources FOR UPDATE;
+UPDATE partreg.sources SET owner = 'me';
+DELETE FROM partreg.events;
+SELECT nextval('partreg.event_id_seq');
+SELECT partreg.register_provider('a', :'token');
+SELECT partreg.register_source('privileges 2', 'me');
+SELECT partreg.reset_access_token('privileges');
+SELECT partreg.grant_privileges('regress_privileges', 'admin');
+SELECT partreg._random_bytes();
+SELECT * FROM partreg._routine_level;
+CREATE TABLE partreg.mine ();
+SET partreg.notify = 'off';
+RESET SESSION AUTHORIZATION;
+
+-- A writer does not register or drop sources; nobody but the owner resets.
+SELECT partreg.grant_privileges('regress_privileges', 'writer');
+SET SESSION AUTHORIZATION regress_privileges;
+SELECT partreg.register_provider('a', :'token') IS NOT NULL AS registered;
+SELECT partreg.register_source('privileges 2', 'me');
+SELECT partreg.drop_source('privileges', :'token');
+RESET SESSION AUTHORIZATION;
+SELECT partreg.grant_privileges('regress_privileges', 'admin');
+SET SESSION AUTHORIZATION regress_privileges;
+SELECT partreg.register_source('privileges 2', 'me') IS NOT NULL AS registered;
+SELECT partreg.drop_source('privileges', :'token');
+SELECT partreg.reset_access_token('privileges 2');
+SELECT partreg.grant_privileges('regress_privileges', 'admin');
+SELECT count(*) FROM partreg.partition;
+RESET SESSION AUTHORIZATION;
+
+-- With level none, a role can be dropped at once.
+SELECT partreg.grant_privileges('regress_privileges', 'none');
+DROP ROLE regress_privileges, "Regress Privileges""; DROP";
