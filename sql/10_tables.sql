@@ -2,6 +2,11 @@
 -- the SECURITY DEFINER functions and read by C scans (src/catalog.h holds the
 -- attribute numbers, which must match the order of the columns here).
 --
+-- What a question reads (source, provider, lock, coverage) has no CHECK
+-- constraints: each would cost every new connection a scan of pg_constraint
+-- before its first answer.  Only the functions write here, and the exclusion
+-- constraint on coverage refuses what is worse than a wrong word.
+--
 -- Every table says USING heap, because src/catalog.c reads heap pages.  There
 -- are no foreign keys: their hidden row locks would come in the wrong order
 -- (docs/design.md, "Locks"); verify() looks for orphans instead.
@@ -9,7 +14,7 @@
 CREATE TABLE partreg.source (
     id               integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name             text COLLATE "C" NOT NULL UNIQUE,
-    rule             text COLLATE "C" NOT NULL CHECK (rule IN ('any', 'all')),
+    rule             text COLLATE "C" NOT NULL,
     owner            text NOT NULL,
     registered_at    timestamptz NOT NULL,
     token_digest     bytea NOT NULL,
@@ -21,6 +26,7 @@ CREATE TABLE partreg.source (
 -- of a violation would print the digest.
 CREATE INDEX source_token_digest_idx ON partreg.source (token_digest);
 CREATE INDEX source_old_token_digest_idx ON partreg.source (old_token_digest);
+COMMENT ON COLUMN partreg.source.rule IS 'any or all';
 COMMENT ON TABLE partreg.source IS 'internal: data sets, their owners, rules and token digests';
 COMMENT ON COLUMN partreg.source.old_token_until IS 'the token before the last rotation is good until then';
 
@@ -72,20 +78,21 @@ CREATE TABLE partreg.lock (
     start_at         timestamptz NOT NULL,
     end_at           timestamptz NOT NULL,
     provider_id      integer NOT NULL,
-    state            text COLLATE "C" NOT NULL CHECK (state IN ('locked', 'failed')),
+    state            text COLLATE "C" NOT NULL,
     since            timestamptz NOT NULL,
     holder           text NOT NULL,
     lease_expires_at timestamptz,
     reason           text,
     PRIMARY KEY (source_id, length_class, start_at, end_at, provider_id)
 ) USING heap WITH (fillfactor = 70);
+COMMENT ON COLUMN partreg.lock.state IS 'locked or failed';
 COMMENT ON TABLE partreg.lock IS 'internal: partitions that are locked or failed; what is not here does not block';
 
 CREATE TABLE partreg.coverage (
     source_id   integer NOT NULL,
     provider_id integer NOT NULL,
     span_start  timestamptz NOT NULL,
-    span_end    timestamptz NOT NULL CHECK (span_end > span_start),
+    span_end    timestamptz NOT NULL,
     PRIMARY KEY (source_id, provider_id, span_start) INCLUDE (span_end),
     -- int4range(id, id, '[]') lets core's range_ops hold an integer, so that
     -- no further extension is needed.

@@ -62,6 +62,14 @@ BEGIN
 
     EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA partreg FROM %I', grantee);
     EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA partreg FROM %I', grantee);
+    EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA partreg FROM %I', grantee);
+    FOR target IN
+        SELECT t.oid::regtype AS type
+          FROM pg_type t
+         WHERE t.typnamespace = 'partreg'::regnamespace AND t.typcategory <> 'A'
+    LOOP
+        EXECUTE format('REVOKE ALL ON TYPE %s FROM %I', target.type, grantee);
+    END LOOP;
     EXECUTE format('REVOKE ALL ON SCHEMA partreg FROM %I', grantee);
     IF level = 'none' THEN
         RETURN;

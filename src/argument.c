@@ -79,13 +79,22 @@ looks_like_token(const char *string)
 	return false;
 }
 
-/* A caller's string as it may stand in a message. */
+/*
+ * A caller's string as it may stand in a message: not a token, and no longer
+ * than a name may be.
+ */
 const char *
 quotable(const char *string)
 {
+	size_t		length = strlen(string);
+
 	if (looks_like_token(string))
 		return "(not shown: it looks like an access token)";
-	return string;
+	if (length <= MAX_NAME_LENGTH)
+		return string;
+	length = pg_mbcliplen(string, Min(length, 2 * MAX_NAME_LENGTH),
+						  MAX_NAME_LENGTH);
+	return psprintf("%.*s...", (int) length, string);
 }
 
 /* A text argument as a C string; NULL for NULL. */

@@ -9,8 +9,10 @@
  * lock_partitions and unlock_partitions go through the partitions of a provider
  * in the order of the primary key (length class, start, end) and lock their
  * rows in that order, so two of them cannot deadlock, whatever ranges they were
- * given.  What a batch does is decided in snapshots taken after its rows are
- * locked, as in partition.c.
+ * given.  What a batch does is decided in a snapshot taken after its rows are
+ * locked, as in partition.c; and in one snapshot, in which the partitions of
+ * the batch are exactly those that are locked: another might know some that
+ * were registered meanwhile, and change them without their lock.
  */
 #include "postgres.h"
 
@@ -52,7 +54,7 @@ typedef struct Bulk
 {
 	Access		access;
 	TimeInterval during;
-	TimestampTz now;			/* the time of all its events */
+	TimestampTz now;			/* the time of a batch's events */
 	int64		changed;
 	TimeInterval extent;		/* from the first changed to the last */
 	TimestampTz last_progress;
@@ -202,6 +204,10 @@ calendar_bound(const Calendar *calendar, int64 k)
 	int64		months;
 	int64		days;
 
+	/* Of one length everywhere; it may be too long for an interval. */
+	if (calendar->step.month == 0 && calendar->step.day == 0)
+		return (int64) ((uint64) calendar->start +
+						(uint64) calendar->step.time * (uint64) k);
 	if (pg_mul_s64_overflow(calendar->step.month, k, &months) ||
 		pg_mul_s64_overflow(calendar->step.day, k, &days) ||
 		pg_mul_s64_overflow(calendar->step.time, k, &span.time) ||
@@ -434,6 +440,7 @@ typedef struct Batch
 	TimeInterval last;			/* ... up to this one */
 	uint64		count;
 	IntervalSet never_unlocked;
+	Snapshot	snapshot;		/* that knows these and no others */
 } Batch;
 
 /* The partitions of a batch, by $2 provider_id and $11 to $16 */
@@ -480,30 +487,32 @@ next_length_class(const Bulk *bulk, Batch *batch)
 }
 
 /*
- * Lock the rows of the next batch; false: there are no more in this class.
+ * Lock rows that come after batch->last_before, up to a bound and a number;
+ * the batch becomes what was found.
  */
-static bool
-lock_batch(const Bulk *bulk, Batch *batch)
+static void
+lock_rows(const Bulk *bulk, Batch *batch, TimeInterval up_to, int64 limit)
 {
-	static Statement lock_rows = {
+	static Statement lock_in_order = {
 		"SELECT start_at, end_at, first_unlocked_at IS NULL FROM partreg.partition"
 		" WHERE provider_id = $1 AND length_class = $2"
 		"   AND start_at >= $3 AND (start_at, end_at) > ($3, $4)"
-		"   AND start_at < $5 AND end_at <= $5"
-		" ORDER BY length_class, start_at, end_at LIMIT $6 FOR NO KEY UPDATE",
-		6, {INT4OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+		"   AND start_at < $5 AND end_at <= $5 AND (start_at, end_at) <= ($6, $7)"
+		" ORDER BY length_class, start_at, end_at LIMIT $8 FOR NO KEY UPDATE",
+		8, {INT4OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 	};
-	Datum		values[6];
+	Datum		values[8];
 	bool		isnull;
 
-	batch->last_before = batch->last;
 	values[0] = Int32GetDatum(bulk->access.provider_id);
 	values[1] = Int16GetDatum(batch->length_class);
 	values[2] = TimestampTzGetDatum(batch->last_before.start);
 	values[3] = TimestampTzGetDatum(batch->last_before.end);
 	values[4] = TimestampTzGetDatum(bulk->during.end);
-	values[5] = Int64GetDatum(BATCH_SIZE);
-	batch->count = statement_run(&lock_rows, values, NULL);
+	values[5] = TimestampTzGetDatum(up_to.start);
+	values[6] = TimestampTzGetDatum(up_to.end);
+	values[7] = Int64GetDatum(limit);
+	batch->count = statement_run(&lock_in_order, values, NULL);
 
 	batch->never_unlocked.count = 0;
 	for (uint64 i = 0; i < batch->count; i++)
@@ -514,7 +523,53 @@ lock_batch(const Bulk *bulk, Batch *batch)
 			interval_set_add(&batch->never_unlocked, batch->last);
 	}
 	SPI_freetuptable(SPI_tuptable);
-	return batch->count > 0;
+}
+
+/* How many partitions does the batch's snapshot know where the batch is? */
+static uint64
+count_batch(const Bulk *bulk, const Batch *batch)
+{
+	static Statement count = {
+		"SELECT count(*) FROM partreg.partition p"
+		" WHERE" IS_IN_BATCH(p),
+		EVENT_PARAMETERS + BATCH_PARAMETERS,
+		{EVENT_PARAMETER_TYPES, BATCH_PARAMETER_TYPES}
+	};
+	Datum		values[EVENT_PARAMETERS + BATCH_PARAMETERS];
+	char		nulls[EVENT_PARAMETERS + BATCH_PARAMETERS + 1] = "n nnnnnnnn      ";
+	uint64		result;
+	bool		isnull;
+
+	values[1] = Int32GetDatum(bulk->access.provider_id);
+	batch_parameters(bulk, batch, &values[EVENT_PARAMETERS]);
+	statement_run_in(&count, values, nulls, batch->snapshot);
+	result = DatumGetInt64(statement_result(0, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}
+
+/*
+ * Lock the rows of the next batch, and take its snapshot; false: there are no
+ * more in this class.
+ */
+static bool
+lock_batch(Bulk *bulk, Batch *batch)
+{
+	batch->last_before = batch->last;
+	lock_rows(bulk, batch, (TimeInterval) {DT_NOEND, DT_NOEND}, BATCH_SIZE);
+	if (batch->count == 0)
+		return false;
+	for (;;)
+	{
+		batch->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+		if (count_batch(bulk, batch) == batch->count)
+			break;
+		/* Some were registered between them while we waited. */
+		UnregisterSnapshot(batch->snapshot);
+		lock_rows(bulk, batch, batch->last, PG_INT64_MAX);
+	}
+	bulk->now = GetCurrentTimestamp();
+	return true;
 }
 
 /*
@@ -553,7 +608,7 @@ refuse_other_holders(const Bulk *bulk, const Batch *batch, const char *holder,
 		values[7] = TimestampTzGetDatum(bulk->now);
 	else
 		nulls[7] = 'n';
-	if (statement_run(&find_other, values, nulls) == 0)
+	if (statement_run_in(&find_other, values, nulls, batch->snapshot) == 0)
 		return;
 	lock.during.start = DatumGetTimestampTz(statement_result(0, 1, &isnull));
 	lock.during.end = DatumGetTimestampTz(statement_result(0, 2, &isnull));
@@ -635,6 +690,7 @@ for_each_batch(Bulk *bulk, const char *event, const char *done,
 
 			found += batch.count;
 			work(bulk, &batch, arg);
+			UnregisterSnapshot(batch.snapshot);
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(memory);
 			bulk_progress(bulk, done);
@@ -653,7 +709,7 @@ typedef struct LockWork
 	const char *holder;
 	const char *reason;
 	bool		has_lease;
-	TimestampTz lease_expires_at;
+	int64		lease;
 } LockWork;
 
 /* $1 to $16 as above, $17 reason, $18 lease_expires_at */
@@ -713,13 +769,13 @@ lock_work(Bulk *bulk, const Batch *batch, void *arg)
 	else
 		values[16] = CStringGetTextDatum(work->reason);
 	if (work->has_lease)
-		values[17] = TimestampTzGetDatum(work->lease_expires_at);
+		values[17] = TimestampTzGetDatum(timestamp_after(bulk->now, work->lease));
 	else
 		nulls[17] = 'n';
-	statement_run(&renew, values, nulls);
+	statement_run_in(&renew, values, nulls, batch->snapshot);
 	for (int i = 0; i < lengthof(changes); i++)
 	{
-		statement_run(changes[i], values, nulls);
+		statement_run_in(changes[i], values, nulls, batch->snapshot);
 		bulk_count(bulk);
 		SPI_freetuptable(SPI_tuptable);
 	}
@@ -747,8 +803,7 @@ lock_partitions(PG_FUNCTION_ARGS)
 	work.reason = argument_reason(fcinfo, 6);
 	work.has_lease = !PG_ARGISNULL(5);
 	if (work.has_lease)
-		work.lease_expires_at = timestamp_after(bulk.now,
-												argument_duration(fcinfo, 5));
+		work.lease = argument_duration(fcinfo, 5);
 	changed = for_each_batch(&bulk, "lock", "locked", lock_work, &work);
 	write_end();
 	PG_RETURN_INT64(changed);
@@ -788,7 +843,7 @@ unlock_work(Bulk *bulk, const Batch *batch, void *arg)
 	refuse_other_holders(bulk, batch, work->holder, false);
 	event_parameters(bulk, work->holder, values, nulls);
 	batch_parameters(bulk, batch, &values[EVENT_PARAMETERS]);
-	statement_run(&unlock, values, nulls);
+	statement_run_in(&unlock, values, nulls, batch->snapshot);
 	bulk_count(bulk);
 	SPI_freetuptable(SPI_tuptable);
 

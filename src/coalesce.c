@@ -224,6 +224,9 @@ coalesce(SpanState *state)
 	merge(state, state->spans, state->ordered, rest, rest_count);
 }
 
+/*
+ * Add one span, wherever it lies.
+ */
 static inline void
 add_span(SpanState *state, const Span *span)
 {

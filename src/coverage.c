@@ -50,13 +50,17 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "coverage.h"
 #include "compat.h"
+#include "coverage.h"
+#include "readiness.h"
 #include "statement.h"
 
 /* How many neighbours it takes to join them, and how many at once. */
 #define JOIN_AT_LEAST	8
 #define JOIN_AT_MOST	32
+
+/* How many spans to walk over before leaping to the one that is wanted */
+#define MAX_STEPS		8
 
 /* After so many leaps between providers, read all spans in the window. */
 #define MAX_LEAPS		16
@@ -105,6 +109,29 @@ next_span(CoverageScan *coverage, ScanDirection direction, TimeInterval *span)
 		}
 	}
 	return false;
+}
+
+/* Go to the first span of a provider, or of one with a higher id. */
+static void
+seek_providers(CoverageScan *coverage, int32 provider_id)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(coverage->source_id));
+	ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_INT4GE,
+				Int32GetDatum(provider_id));
+	catalog_seek(&coverage->scan, keys, 2);
+}
+
+/* The next visible span of any provider, and whose it is; false: no more. */
+static bool
+next_entry(CoverageScan *coverage, int32 *provider_id, TimeInterval *span)
+{
+	if (!next_span(coverage, ForwardScanDirection, span))
+		return false;
+	*provider_id = DatumGetInt32(catalog_entry_value(&coverage->scan, 2));
+	return true;
 }
 
 /*
@@ -232,6 +259,54 @@ coverage_collect(CoverageScan *coverage, int32 provider_id,
 	while (next_span(coverage, ForwardScanDirection, &span) &&
 		   span.start < window.end)
 		interval_set_add(spans, span);
+}
+
+/*
+ * Has each of some providers made available all that it is asked for?  The
+ * duties are in the order of provider_id, which is the order of the index: one
+ * walk through the source's spans meets them all, and where a provider has many
+ * spans before the one that is wanted, a leap finds it.
+ */
+bool
+coverage_fulfils(CoverageScan *coverage, const List *duties)
+{
+	const ListCell *cell;
+	bool		seek = true;
+	bool		at_entry = false;
+	int32		provider = 0;	/* of the entry */
+	TimeInterval span = {0, 0}; /* of the entry */
+
+	foreach(cell, duties)
+	{
+		const ProviderDuty *duty = lfirst(cell);
+		int64		reach = duty->asked.start;
+		int			steps = 0;
+
+		if (seek)
+		{
+			seek_providers(coverage, duty->provider_id);
+			at_entry = next_entry(coverage, &provider, &span);
+			seek = false;
+		}
+		while (at_entry && steps < MAX_STEPS && reach < duty->asked.end &&
+			   (provider < duty->provider_id ||
+				(provider == duty->provider_id && span.start <= reach)))
+		{
+			if (provider == duty->provider_id)
+				reach = Max(reach, span.end);
+			at_entry = next_entry(coverage, &provider, &span);
+			steps++;
+		}
+		if (steps >= MAX_STEPS && reach < duty->asked.end)
+		{
+			reach = coverage_reach(coverage, duty->provider_id, reach,
+								   duty->asked.end);
+			seek = true;
+		}
+		if (reach < duty->asked.end)
+			return false;
+	}
+	return true;
 }
 
 /* Writing */

@@ -119,6 +119,15 @@ is_blocked(int32 source_id, TimeInterval window, Snapshot snapshot)
 	return blocked;
 }
 
+static int
+by_provider_id(const ListCell *a, const ListCell *b)
+{
+	int32		x = ((ProviderDuty *) lfirst(a))->provider_id;
+	int32		y = ((ProviderDuty *) lfirst(b))->provider_id;
+
+	return x < y ? -1 : x > y;
+}
+
 /* Is every instant of a window available? */
 static bool
 is_available(SourceKey source, TimeInterval window, Snapshot snapshot)
@@ -137,16 +146,12 @@ is_available(SourceKey source, TimeInterval window, Snapshot snapshot)
 													snapshot);
 		ListCell   *cell;
 
+		list_sort(providers, by_provider_id);
+		available = coverage_fulfils(&coverage, providers);
 		foreach(cell, providers)
 		{
 			ProviderDuty *duty = lfirst(cell);
 
-			if (coverage_reach(&coverage, duty->provider_id, duty->asked.start,
-							   duty->asked.end) < duty->asked.end)
-			{
-				available = false;
-				break;
-			}
 			if (duty->asked.start == window.start &&
 				duty->asked.end == window.end)
 				supplied = true;

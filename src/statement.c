@@ -124,9 +124,23 @@ kept_plan(Statement *statement)
 	return statement->plan;
 }
 
-static uint64
-run_in_snapshot(Statement *statement, Datum *values, const char *nulls,
-				Snapshot snapshot)
+/*
+ * Run a statement; returns the number of rows.  Results are in SPI_tuptable
+ * until the next one.
+ */
+uint64
+statement_run(Statement *statement, Datum *values, const char *nulls)
+{
+	return statement_run_in(statement, values, nulls, InvalidSnapshot);
+}
+
+/*
+ * The same in a given snapshot (besides, what the transaction itself has done
+ * since is seen).
+ */
+uint64
+statement_run_in(Statement *statement, Datum *values, const char *nulls,
+				 Snapshot snapshot)
 {
 	int			code;
 
@@ -139,23 +153,13 @@ run_in_snapshot(Statement *statement, Datum *values, const char *nulls,
 }
 
 /*
- * Run a statement; returns the number of rows.  Results are in SPI_tuptable
- * until the next one.
- */
-uint64
-statement_run(Statement *statement, Datum *values, const char *nulls)
-{
-	return run_in_snapshot(statement, values, nulls, InvalidSnapshot);
-}
-
-/*
  * The same by the latest snapshot, whatever the isolation level.
  */
 uint64
 statement_run_latest(Statement *statement, Datum *values, const char *nulls)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	uint64		rows = run_in_snapshot(statement, values, nulls, snapshot);
+	uint64		rows = statement_run_in(statement, values, nulls, snapshot);
 
 	UnregisterSnapshot(snapshot);
 	return rows;

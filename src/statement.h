@@ -6,7 +6,7 @@
 #define PARTREG_STATEMENT_H
 
 #include "executor/spi.h"
-#include "nodes/pg_list.h"
+#include "utils/snapshot.h"
 
 #define MAX_PARAMETERS	20
 
@@ -25,6 +25,8 @@ extern void write_end(void);
 
 extern uint64 statement_run(Statement *statement, Datum *values,
 							const char *nulls);
+extern uint64 statement_run_in(Statement *statement, Datum *values,
+							   const char *nulls, Snapshot snapshot);
 extern uint64 statement_run_latest(Statement *statement, Datum *values,
 								   const char *nulls);
 extern Datum statement_result(uint64 row, int column, bool *isnull);

@@ -21,13 +21,12 @@
 #include <setjmp.h>
 
 #include "catalog/pg_type.h"
+#include "compat.h"
 #include "fmgr.h"
+#include "fuzz.h"
 #include "miscadmin.h"
 #include "utils/multirangetypes.h"
 #include "utils/rangetypes.h"
-
-#include "compat.h"
-#include "fuzz.h"
 
 extern Datum _coalesce_ranges_add(PG_FUNCTION_ARGS);
 extern Datum _coalesce_ranges_combine(PG_FUNCTION_ARGS);

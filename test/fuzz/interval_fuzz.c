@@ -12,7 +12,6 @@
 #include "postgres_fe.h"
 
 #include "fuzz.h"
-
 #include "interval.h"
 
 #define MAX_ITEMS 1000

@@ -125,12 +125,12 @@ WHERE source_name = 'bulk' AND provider_name = 'b' AND event NOT LIKE 'register%
 
 -- More than one batch, and lengths of several classes mixed.
 SELECT partreg.register_provider('many', :'source_token') AS many \gset
-SELECT partreg.register_partitions('bulk', 'many', '[2021-01-01, 2021-01-18)', '1 minute', :'many'),
-       partreg.register_partitions('bulk', 'many', '[2021-01-01, 2021-01-18)', '7 minutes 30 seconds', :'many'),
-       partreg.register_partitions('bulk', 'many', '[2021-01-01, 2021-01-18)', '1 day', :'many');
-SELECT partreg.lock_partitions('bulk', 'many', '[2021-01-01, 2021-01-18)', :'many'),
-       partreg.unlock_partitions('bulk', 'many', '[2021-01-01, 2021-01-18)', :'many');
-SELECT partreg.check_readiness('bulk', '[2021-01-01, 2021-01-18)'), partreg.check_readiness('bulk', '[2021-01-01, 2021-01-18]');
+SELECT partreg.register_partitions('bulk', 'many', '[2021-01-01, 2021-01-09)', '1 minute', :'many'),
+       partreg.register_partitions('bulk', 'many', '[2021-01-01, 2021-01-09)', '7 minutes 30 seconds', :'many'),
+       partreg.register_partitions('bulk', 'many', '[2021-01-01, 2021-01-09)', '1 day', :'many');
+SELECT partreg.lock_partitions('bulk', 'many', '[2021-01-01, 2021-01-09)', :'many'),
+       partreg.unlock_partitions('bulk', 'many', '[2021-01-01, 2021-01-09)', :'many');
+SELECT partreg.check_readiness('bulk', '[2021-01-01, 2021-01-09)'), partreg.check_readiness('bulk', '[2021-01-01, 2021-01-09]');
 SELECT state, count(*) FROM partreg.partitions WHERE source_name = 'bulk' AND provider_name = 'many' GROUP BY 1;
 SELECT event, count(*), count(DISTINCT during) FROM partreg.events WHERE source_name = 'bulk' AND provider_name = 'many' GROUP BY 1 ORDER BY 1;
 SELECT * FROM partreg.verify('bulk');

@@ -244,7 +244,7 @@ FROM unnest(ARRAY[
 SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[
     $$all_ready('{errors, NULL}', '[2024-01-01, 2024-01-02)')$$,
-    $$all_ready('{NULL}', 'empty')$$]) call;
+    $$all_ready('{no such source, NULL}', '[2024-01-01, 2024-01-02)')$$]) call;
 
 -- 55000: not ready.
 SELECT call || E'\n    ' || pg_temp.outcome(call)

@@ -69,7 +69,7 @@ SELECT partreg.set_effective('ranges', 'a', 'empty', :'source_token'), partreg.s
 SELECT pg_temp.ranges('ranges', 0, 24), pg_temp.until('ranges', 0);
 
 -- The three agree with check_readiness: for each window of quarters of hours.
-SELECT partreg.set_effective('ranges', 'b', pg_temp.hours(2.5, 5.5), :'source_token');
+SELECT partreg.set_effective('ranges', 'b', pg_temp.hours(1, 9), :'source_token');
 SELECT partreg.lock_partition('ranges', 'a', pg_temp.hours(5, 9), :'a');
 CREATE TEMP VIEW difference AS
     SELECT count(*) AS windows, count(*) FILTER (WHERE checked) AS ready,

@@ -4,6 +4,7 @@ CREATE EXTENSION IF NOT EXISTS partition_registry CASCADE;
 RESET client_min_messages;
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
+SET intervalstyle = 'postgres';
 \set VERBOSITY sqlstate
 
 CREATE ROLE regress_rotate;
@@ -76,10 +77,9 @@ SELECT pg_temp.opens(:'s2') AS s2, pg_temp.opens(:'s3') AS s3, pg_temp.opens(:'s
 
 -- Grace ends by the clock, also within one transaction.
 BEGIN;
-SELECT partreg.rotate_access_token('rotate', 'a', :'a8', '2 seconds') AS a9,
-       partreg.rotate_access_token('rotate', NULL, :'s4', '2 seconds') AS s5 \gset
-SELECT pg_temp.opens(:'a8') AS a8, pg_temp.opens(:'s4') AS s4;
-SELECT pg_sleep(2);
+SELECT partreg.rotate_access_token('rotate', 'a', :'a8', '100 milliseconds') AS a9,
+       partreg.rotate_access_token('rotate', NULL, :'s4', '100 milliseconds') AS s5 \gset
+SELECT pg_sleep(0.2);
 SELECT pg_temp.opens(:'a8') AS a8, pg_temp.opens(:'a9') AS a9, pg_temp.opens(:'s4') AS s4, pg_temp.opens(:'s5') AS s5;
 COMMIT;
 

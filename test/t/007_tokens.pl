@@ -349,17 +349,20 @@ like(slurp_file($node->logfile), qr/STATEMENT: .*$literal/, 'while one written i
 # Nothing on disk, whatever it may be: tables, indexes, log of transactions.
 $client->run('CHECKPOINT');
 $node->stop;
-my ($files, @holding) = (0);
+my ($files, $names, @holding) = (0, 0);
 find(
 	{   no_chdir => 1,
 		wanted => sub {
 			return unless -f $_;
+			my $content = slurp_file($_);
 			$files++;
-			push @holding, $_ if shows(slurp_file($_));
+			$names++ if $content =~ /many 777/;
+			push @holding, $_ if shows($content);
 		}
 	},
 	$node->data_dir);
 cmp_ok($files, '>', 500, "$files files of the server");
+cmp_ok($names, '>', 0, 'names are found there');
 is_deeply(\@holding, [], 'none holds a token');
 
 done_testing();
