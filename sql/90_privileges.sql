@@ -137,6 +137,14 @@ BEGIN
         EXECUTE format('REVOKE ALL ON TYPE %s FROM PUBLIC', gone.type);
     END LOOP;
 
+    -- pg_dump has no use for the initial privileges of a table's row type, and
+    -- would warn of each.
+    DELETE FROM pg_catalog.pg_init_privs i
+     USING pg_catalog.pg_type t, pg_catalog.pg_class c
+     WHERE i.classoid = 'pg_catalog.pg_type'::regclass AND i.objoid = t.oid
+       AND t.typnamespace = 'partreg'::regnamespace
+       AND c.oid = t.typrelid AND c.relkind <> 'c';
+
     FOR gone IN
         SELECT o.kind, o.name, a.grantee::regrole AS grantee
           FROM (SELECT 'SCHEMA' AS kind, n.nspname::text AS name, n.nspacl AS acl, n.nspowner AS owner

@@ -631,7 +631,7 @@ warn_of_partial(const Bulk *bulk)
 	OverlapScan overlap;
 	int64		count = 0;
 
-	overlap_begin(&overlap, PARTITION_BY_KEY, snapshot);
+	overlap_begin(&overlap, PARTITION_BY_KEY, NULL, snapshot);
 	for (int i = 0; i < 2; i++)
 	{
 		overlap_seek(&overlap, bulk->access.provider_id, edges[i]);

@@ -245,6 +245,12 @@ catalog_end(CatalogScan *scan)
  * those that a group has are found by leaps.  In all this costs a handful of
  * probes, and an insert into a btree is several times cheaper than into the
  * GiST index that would otherwise answer this.
+ *
+ * A leap asks for the first entry of any class above the last one, and a btree
+ * scan copies all that match on the page before it returns the first.  Where
+ * the same group is asked about again and again, the caller keeps the classes
+ * that were met; then each leap ends at the next of those, finds nothing, and
+ * copies nothing.
  */
 int
 length_class(TimeInterval interval)
@@ -255,8 +261,10 @@ length_class(TimeInterval interval)
 }
 
 void
-overlap_begin(OverlapScan *overlap, CatalogIndex which, Snapshot snapshot)
+overlap_begin(OverlapScan *overlap, CatalogIndex which, uint64 *known_classes,
+			  Snapshot snapshot)
 {
+	overlap->known_classes = known_classes;
 	catalog_begin(&overlap->scan, which, snapshot);
 }
 
@@ -273,21 +281,43 @@ overlap_seek(OverlapScan *overlap, int32 group, TimeInterval window)
 	overlap->in_class = false;
 }
 
+/* The next class that is known; 64 if none is. */
+static int
+next_known_class(const OverlapScan *overlap)
+{
+	uint64		above = 0;
+
+	if (overlap->known_classes != NULL && overlap->length_class < 63)
+		above = *overlap->known_classes & ~UINT64CONST(0) << (overlap->length_class + 1);
+	return above == 0 ? 64 : pg_rightmost_one_pos64(above);
+}
+
 /* Leap to the next class that the index has for the group. */
 static bool
 next_class(OverlapScan *overlap)
 {
 	ScanKeyData keys[4];
+	int			known = next_known_class(overlap);
 	int64		from;
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
 				Int32GetDatum(overlap->group));
 	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT2GT,
 				Int16GetDatum(overlap->length_class));
-	catalog_seek(&overlap->scan, keys, 2);
-	if (!catalog_next_entry(&overlap->scan, ForwardScanDirection))
+	ScanKeyInit(&keys[2], 2, BTLessStrategyNumber, F_INT2LT,
+				Int16GetDatum(known));
+	/* 64 may be a class itself: that of half of all time. */
+	catalog_seek(&overlap->scan, keys, known == 64 ? 2 : 3);
+	if (catalog_next_entry(&overlap->scan, ForwardScanDirection))
+	{
+		overlap->length_class = DatumGetInt16(catalog_entry_value(&overlap->scan, 2));
+		if (overlap->known_classes != NULL && overlap->length_class < 64)
+			*overlap->known_classes |= UINT64CONST(1) << overlap->length_class;
+	}
+	else if (known < 64)
+		overlap->length_class = known;
+	else
 		return false;
-	overlap->length_class = DatumGetInt16(catalog_entry_value(&overlap->scan, 2));
 
 	if (overlap->length_class >= 63 ||
 		pg_sub_s64_overflow(overlap->window.start,

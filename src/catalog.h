@@ -99,12 +99,13 @@ typedef struct OverlapScan
 	TimeInterval window;
 	int			length_class;	/* -1 before the first */
 	bool		in_class;
+	uint64	   *known_classes;	/* a bit for each met so far, or NULL */
 	TimeInterval during;		/* of the member found */
 } OverlapScan;
 
 extern int	length_class(TimeInterval interval);
 extern void overlap_begin(OverlapScan *overlap, CatalogIndex which,
-						  Snapshot snapshot);
+						  uint64 *known_classes, Snapshot snapshot);
 extern void overlap_seek(OverlapScan *overlap, int32 group,
 						 TimeInterval window);
 extern bool overlap_next(OverlapScan *overlap);

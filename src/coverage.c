@@ -521,7 +521,7 @@ read_supplied(const Access *access, TimeInterval interval, Snapshot snapshot,
 {
 	OverlapScan overlap;
 
-	overlap_begin(&overlap, PARTITION_BY_KEY, snapshot);
+	overlap_begin(&overlap, PARTITION_BY_KEY, NULL, snapshot);
 	overlap_seek(&overlap, access->provider_id, interval);
 	while (overlap_next(&overlap))
 	{

@@ -129,7 +129,7 @@ lockrow_refuse_old_snapshot(int32 source_id, int32 provider_id,
 	snapshots[1] = RegisterSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < 2; i++)
 	{
-		overlap_begin(&overlap, LOCK_BY_KEY, snapshots[i]);
+		overlap_begin(&overlap, LOCK_BY_KEY, NULL, snapshots[i]);
 		overlap_seek(&overlap, source_id, window);
 		while (overlap_next(&overlap))
 		{

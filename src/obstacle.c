@@ -125,7 +125,7 @@ explain_locks(Explanation *explanation)
 	size_t		capacity = 16;
 
 	explanation->locks = palloc(capacity * sizeof(LockRow));
-	overlap_begin(&overlap, LOCK_BY_KEY, explanation->snapshot);
+	overlap_begin(&overlap, LOCK_BY_KEY, NULL, explanation->snapshot);
 	overlap_seek(&overlap, explanation->source.id, explanation->window);
 	while (overlap_next(&overlap))
 	{
@@ -218,7 +218,7 @@ explain_gaps(Explanation *explanation, const ProviderDuty *duty,
 	if (gaps->count == 0)
 		return;
 
-	overlap_begin(&overlap, PARTITION_BY_KEY, explanation->snapshot);
+	overlap_begin(&overlap, PARTITION_BY_KEY, NULL, explanation->snapshot);
 	if (duty != NULL)
 		explain_registered(explanation, &overlap, duty, gaps, &registered);
 	else

@@ -107,13 +107,13 @@ readiness_providers(int32 source_id, TimeInterval window, bool all,
 
 /* Is anything in a window locked or failed? */
 static bool
-is_blocked(int32 source_id, TimeInterval window, Snapshot snapshot)
+is_blocked(SourceKey source, TimeInterval window, Snapshot snapshot)
 {
 	OverlapScan overlap;
 	bool		blocked;
 
-	overlap_begin(&overlap, LOCK_BY_KEY, snapshot);
-	overlap_seek(&overlap, source_id, window);
+	overlap_begin(&overlap, LOCK_BY_KEY, known_lock_classes(&source), snapshot);
+	overlap_seek(&overlap, source.id, window);
 	blocked = overlap_next(&overlap);
 	overlap_end(&overlap);
 	return blocked;
@@ -173,7 +173,7 @@ static bool
 is_ready(SourceKey source, TimeInterval window, Snapshot snapshot)
 {
 	return is_available(source, window, snapshot) &&
-		!is_blocked(source.id, window, snapshot);
+		!is_blocked(source, window, snapshot);
 }
 
 /*
@@ -318,7 +318,7 @@ ready_until(PG_FUNCTION_ARGS)
 	until = available_until(source, since, snapshot);
 	if (until <= since)
 		PG_RETURN_NULL();
-	overlap_begin(&locks, LOCK_BY_KEY, snapshot);
+	overlap_begin(&locks, LOCK_BY_KEY, NULL, snapshot);
 	overlap_seek(&locks, source.id, (TimeInterval) {since, until});
 	while (overlap_next(&locks))
 	{
@@ -395,7 +395,7 @@ ready_ranges(PG_FUNCTION_ARGS)
 	source = readiness_source(PG_GETARG_TEXT_PP(0), snapshot);
 
 	find_available(source, window, snapshot, &available);
-	overlap_begin(&overlap, LOCK_BY_KEY, snapshot);
+	overlap_begin(&overlap, LOCK_BY_KEY, NULL, snapshot);
 	overlap_seek(&overlap, source.id, window);
 	while (overlap_next(&overlap))
 		interval_set_add(&blocked, overlap.during);

@@ -21,6 +21,7 @@ typedef struct SourceKey
 
 extern bool source_lookup(const char *name, size_t length, Snapshot snapshot,
 						  SourceKey *key);
+extern uint64 *known_lock_classes(const SourceKey *key);
 extern bool recall_span(const SourceKey *key, TimeInterval window,
 						Snapshot snapshot);
 extern void remember_span(const SourceKey *key, const CatalogScan *scan);

@@ -18,10 +18,14 @@ CREATE FUNCTION pg_temp.supply(provider text, token text, a numeric, b numeric) 
     SELECT partreg.register_partition('retire', provider, pg_temp.hours(a, b), token)
        AND partreg.unlock_partition('retire', provider, pg_temp.hours(a, b), token)
 $$;
--- What is ready of the first 24 hours, as hours.
+-- What is ready of the first 24 hours; check_readiness is to say the same of
+-- each quarter of an hour.
 CREATE FUNCTION pg_temp.ready() RETURNS text LANGUAGE sql AS $$
-    SELECT string_agg(to_char(lower(r), 'HH24:MI-') || to_char(upper(r), 'HH24:MI'), ' ' ORDER BY r)
-    FROM unnest(partreg.ready_ranges('retire', pg_temp.hours(0, 24))) r
+    SELECT CASE WHEN bool_and(partreg.check_readiness('retire', pg_temp.hours(q / 4.0, q / 4.0 + 0.25)) = (ready @> pg_temp.hours(q / 4.0, q / 4.0 + 0.25)))
+           THEN (SELECT string_agg(to_char(lower(r), 'HH24:MI-') || to_char(upper(r), 'HH24:MI'), ' ' ORDER BY r) FROM unnest(ready) r)
+           ELSE 'they differ' END
+    FROM partreg.ready_ranges('retire', pg_temp.hours(0, 24)) ready, generate_series(0, 95) q
+    GROUP BY ready
 $$;
 SELECT partreg.register_source('retire', 'team') AS source_token \gset
 SELECT partreg.register_provider('a', :'source_token') AS a \gset

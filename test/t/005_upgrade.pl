@@ -180,13 +180,7 @@ my ($function) = $install =~ /($set_owner)/;
 my ($comment) = $install =~ /($set_owner_comment)/;
 my ($mark) = $install =~ /($dump_mark)/;
 my $revoke = "REVOKE ALL ON FUNCTION partreg.set_owner(text, text, text) FROM PUBLIC;\n";
-# What an extension's script grants counts as initial, which pg_dump leaves out.
-my $levels = <<'EOT';
-GRANT EXECUTE ON FUNCTION partreg.set_owner(text, text, text) TO writing, managing;
-UPDATE pg_init_privs SET initprivs = ARRAY[makeaclitem(proowner, proowner, 'EXECUTE', false)]
-  FROM pg_proc
- WHERE classoid = 'pg_proc'::regclass AND objoid = pg_proc.oid AND proname = 'set_owner';
-EOT
+my $levels = "SELECT partreg._extend_privileges();\n";
 
 ok(defined $function && defined $comment && defined $mark, 'the install script is as expected here');
 
@@ -210,6 +204,9 @@ my @forgetful = (
 	[   'what PUBLIC gets by default', $older, $function . $comment . $levels,
 		qr/^unsafe .*set_owner/ ],
 	[ 'the levels', $older, $function . $comment . $revoke, qr/^lacks function .*set_owner.*: privileges: .*managing=X/ ],
+	[   'that what a script grants counts as initial, which pg_dump leaves out', $older,
+		$function . $comment . $revoke . "GRANT EXECUTE ON FUNCTION partreg.set_owner(text, text, text) TO writing, managing;\n",
+		qr/^has function .*set_owner.*: initial privileges: .*managing=X/ ],
 	[   'the pinned search_path', $older,
 		($function =~ s/    SET search_path.*\n//r) . $comment . $revoke . $levels,
 		qr/^lacks function .*set_owner.*: definition: / ],
