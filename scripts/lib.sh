@@ -119,17 +119,12 @@ work_dir()
 	fi
 }
 
-# The processes whose program lies in a folder, one id a line.
+# The processes whose program lies in a folder, one id a line.  (find complains
+# of processes that end meanwhile, and of other people's.)
 processes_from()
 {
-	local exe
-
-	for exe in /proc/[0-9]*/exe; do
-		if [[ $(readlink "$exe" 2>/dev/null) == "$1"/* ]]; then
-			exe=${exe#/proc/}
-			echo "${exe%/exe}"
-		fi
-	done
+	{ find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "$1/*" 2>/dev/null || true; } |
+		cut -d/ -f3
 }
 
 # end_processes_from FOLDER

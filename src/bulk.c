@@ -122,9 +122,9 @@ bulk_end(Bulk *bulk, const char *event)
 	if (bulk->changed > 0)
 	{
 		statement_run(&last_event, NULL, NULL);
-		history_notify(event, &bulk->access, &bulk->extent,
-					   DatumGetInt64(statement_result(0, 1, &isnull)),
-					   bulk->changed);
+		history_notify(&(Event) {
+			.event = event, .access = &bulk->access, .during = &bulk->extent
+		}, DatumGetInt64(statement_result(0, 1, &isnull)), bulk->changed);
 	}
 	return bulk->changed;
 }

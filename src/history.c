@@ -95,25 +95,23 @@ history_record(const Event *event)
 	history_era(&values[11]);
 
 	statement_run(&insert_event, values, nulls);
-	history_notify(event->event, access, event->during,
-				   DatumGetInt64(statement_result(0, 1, &isnull)), 0);
+	history_notify(event, DatumGetInt64(statement_result(0, 1, &isnull)), 0);
 }
 
 /* Can an event make something ready? */
 static bool
-may_make_ready(const char *event)
+may_make_ready(const Event *event)
 {
 	static const char *const events[] = {
-		"unlock", "retire", "revoke", "change_rule", "change_provider",
-		"register_provider"
+		"unlock", "retire", "revoke", "change_rule", "change_provider"
 	};
 
 	for (int i = 0; i < lengthof(events); i++)
 	{
-		if (strcmp(event, events[i]) == 0)
+		if (strcmp(event->event, events[i]) == 0)
 			return true;
 	}
-	return false;
+	return event->may_make_ready;
 }
 
 /* ,"key":"2024-01-01T00:00:00.000000Z"; years before 1 as ISO 8601 has them */
@@ -149,9 +147,9 @@ append_name(StringInfo json, const char *key, const char *name)
  * Notify of an event, or of `count` of them (0: of a single one).
  */
 void
-history_notify(const char *event, const Access *access,
-			   const TimeInterval *during, int64 event_id, int64 count)
+history_notify(const Event *event, int64 event_id, int64 count)
 {
+	const TimeInterval *during = event->during;
 	StringInfoData json;
 
 	if (notify_level == NOTIFY_OFF ||
@@ -159,9 +157,9 @@ history_notify(const char *event, const Access *access,
 		return;
 
 	initStringInfo(&json);
-	appendStringInfo(&json, "{\"v\":1,\"event\":\"%s\"", event);
-	append_name(&json, "source", access->source_name);
-	append_name(&json, "provider", access->provider_name);
+	appendStringInfo(&json, "{\"v\":1,\"event\":\"%s\"", event->event);
+	append_name(&json, "source", event->access->source_name);
+	append_name(&json, "provider", event->access->provider_name);
 	append_time(&json, "start", during == NULL ? NULL : &during->start);
 	append_time(&json, "end", during == NULL ? NULL : &during->end);
 	appendStringInfo(&json, ",\"event_id\":" INT64_FORMAT, event_id);

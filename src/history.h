@@ -27,12 +27,11 @@ typedef struct Event
 	TimestampTz at;
 	const char *holder;			/* or NULL */
 	const char *reason;			/* or NULL */
+	bool		may_make_ready; /* though events of its kind do not */
 } Event;
 
 extern void history_record(const Event *event);
-extern void history_notify(const char *event, const Access *access,
-						   const TimeInterval *during, int64 event_id,
-						   int64 count);
+extern void history_notify(const Event *event, int64 event_id, int64 count);
 extern int	history_era(Datum *values);
 
 #endif							/* PARTREG_HISTORY_H */

@@ -143,17 +143,18 @@ Datum
 register_provider(PG_FUNCTION_ARGS)
 {
 	static Statement insert_provider = {
-		"INSERT INTO partreg.provider AS p (source_id, name, trusted_role, effective, registered_at,"
+		"INSERT INTO partreg.provider (source_id, name, trusted_role, effective, registered_at,"
 		"    token_digest, token_changed_at)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $5)"
-		" ON CONFLICT (source_id, name) DO UPDATE"
-		"    SET trusted_role = EXCLUDED.trusted_role,"
-		"        effective = EXCLUDED.effective,"
-		"        epoch = p.epoch + 1,"
-		"        token_digest = EXCLUDED.token_digest,"
-		"        token_changed_at = EXCLUDED.token_changed_at,"
-		"        revoked_at = NULL"
-		"    WHERE p.revoked_at IS NOT NULL"
+		" ON CONFLICT DO NOTHING RETURNING id",
+		6, {INT4OID, TEXTOID, TEXTOID, TSTZRANGEOID, TIMESTAMPTZOID, BYTEAOID}
+	};
+	/* Not as ON CONFLICT DO UPDATE, which would wait for open writers first. */
+	static Statement revive_provider = {
+		"UPDATE partreg.provider"
+		"    SET trusted_role = $3, effective = $4, epoch = epoch + 1,"
+		"        token_digest = $6, token_changed_at = $5, revoked_at = NULL"
+		" WHERE source_id = $1 AND name = $2 AND revoked_at IS NOT NULL"
 		" RETURNING id",
 		6, {INT4OID, TEXTOID, TEXTOID, TSTZRANGEOID, TIMESTAMPTZOID, BYTEAOID}
 	};
@@ -164,6 +165,7 @@ register_provider(PG_FUNCTION_ARGS)
 	TimestampTz now;
 	char	   *token;
 	char	   *trusted_role;
+	bool		revived = false;
 	bool		isnull;
 
 	argument_require(fcinfo, 0);
@@ -188,13 +190,18 @@ register_provider(PG_FUNCTION_ARGS)
 	values[4] = TimestampTzGetDatum(now);
 	values[5] = token_digest_datum(&digest);
 	if (statement_run(&insert_provider, values, nulls) == 0)
+		revived = statement_run(&revive_provider, values, nulls) > 0;
+	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("provider \"%s\" of source \"%s\" is registered already",
 						access.provider_name, quotable(access.source_name)),
 				 errhint("It has its token; a lost one is replaced by rotate_access_token() with the source token.")));
 	access.provider_id = DatumGetInt32(statement_result(0, 1, &isnull));
-	record("register_provider", &access, now);
+	history_record(&(Event) {
+		.event = "register_provider", .access = &access, .at = now,
+		.may_make_ready = revived
+	});
 	write_end();
 
 	PG_RETURN_TEXT_P(cstring_to_text(token));

@@ -51,7 +51,7 @@ WHERE p.pronamespace = 'partreg'::regnamespace AND e.extname = 'partition_regist
   AND p.proowner <> e.extowner;
 
 -- PUBLIC has nothing, neither now nor in what pg_dump takes for the initial
--- privileges.
+-- privileges (the types of rows of tables and views are no objects to pg_dump).
 CREATE TEMP VIEW acl AS
     SELECT n.nspname::text AS object, n.nspacl AS acl, acldefault('n', n.nspowner) AS otherwise, 'pg_namespace'::regclass AS classid, n.oid AS objid
     FROM pg_namespace n WHERE n.nspname = 'partreg'
@@ -73,6 +73,7 @@ FROM acl a
 LEFT JOIN pg_init_privs i ON i.classoid = a.classid AND i.objoid = a.objid AND i.objsubid = 0
 CROSS JOIN aclexplode(coalesce(i.initprivs, a.otherwise)) x
 WHERE x.grantee = 0
+  AND a.objid NOT IN (SELECT reltype FROM pg_class WHERE relkind IN ('r', 'v'))
 ORDER BY a.object COLLATE "C", x.privilege_type;
 SELECT attrelid::regclass, attname AS column_with_privileges
 FROM pg_attribute

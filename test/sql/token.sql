@@ -33,11 +33,9 @@ SELECT count(*) FILTER (WHERE token ~ '^prs_[0-9a-f]{72}$') AS source_tokens FRO
 SELECT count(*) FILTER (WHERE token ~ '^prp_[0-9a-f]{72}$') AS provider_tokens FROM provider;
 SELECT count(*) AS right_checksums FROM token WHERE right(token, 8) = pg_temp.crc32c(left(token, -8));
 
--- All differ, in every quarter; each bit of the random part is as often set as
--- not (500 of 1,000, give or take six standard deviations).
-SELECT count(DISTINCT substr(token, 5, 16)) AS first, count(DISTINCT substr(token, 21, 16)) AS second,
-       count(DISTINCT substr(token, 37, 16)) AS third, count(DISTINCT substr(token, 53, 16)) AS fourth
-FROM token;
+-- No quarter of the random part ever comes again; each of its bits is as often
+-- set as not (500 of 1,000, give or take six standard deviations).
+SELECT count(DISTINCT substr(token, 5 + 16 * quarter, 16)) AS quarters FROM token, generate_series(0, 3) quarter;
 SELECT count(*) AS bits, bool_and(ones BETWEEN 405 AND 595) AS even
 FROM (SELECT sum(get_bit(decode(substr(token, 5, 64), 'hex'), bit)) AS ones
       FROM token, generate_series(0, 255) bit GROUP BY bit) b;
@@ -104,6 +102,20 @@ SELECT how, pg_temp.refusal(token) FROM mistyped GROUP BY 1, 2 ORDER BY how COLL
 SELECT pg_temp.refusal(NULL);
 SELECT DISTINCT pg_temp.refusal(token) FROM token;
 \pset format aligned
+-- A mistyped one costs no look-up.
+CREATE FUNCTION pg_temp.look_ups(token text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    indexes regclass[] := ARRAY(SELECT indexrelid FROM pg_index WHERE indrelid IN ('partreg.source'::regclass, 'partreg.provider'::regclass));
+    before bigint := (SELECT sum(pg_stat_get_xact_numscans(i)) FROM unnest(indexes) i);
+BEGIN
+    PERFORM pg_temp.refusal(token);
+    RETURN (SELECT sum(pg_stat_get_xact_numscans(i)) FROM unnest(indexes) i) - before;
+END;
+$$;
+SELECT how, bool_or(pg_temp.look_ups(token) > 0) AS looked_up FROM mistyped WHERE how IN ('changed', 'left out', 'swapped') GROUP BY how
+UNION ALL
+SELECT 'another source''s', bool_or(pg_temp.look_ups(token) > 0) FROM token
+ORDER BY 1;
 -- The right ones are good, whatever was tried before.
 SELECT pg_temp.refusal(:'source_token'), pg_temp.refusal(:'provider_token');
 

@@ -175,8 +175,9 @@ for my $cycle (1 .. $cycles)
 	my @clients = start_load($cycle);
 	my @doubts;
 
-	# Enough for some hundred transactions, and at no particular moment.
-	sleep 0.2 + rand 0.4;
+	# When all are at work, for some hundred transactions, at no particular moment.
+	eventually(sub { !grep { !-s $_->{file} } @clients });
+	sleep 0.1 + rand 0.4;
 	$node->stop('immediate');
 	for my $client (@clients)
 	{

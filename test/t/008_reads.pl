@@ -249,6 +249,31 @@ partition_call($writer, 'unlock', 'p', hour(0));
 is($reader->value("SELECT partreg.check_readiness('s', \$1)", hour(0)), 't', 'which is ready in its turn');
 is($reader->run('EXECUTE ask')->[0][0], 't', 'for what was prepared, too');
 
+note 'When the place of a row is used again';
+
+# What a session remembers of a source is where its rows were.
+my %opens;
+$writer->run("VACUUM FULL $_") for qw(partreg.source partreg.coverage);
+for my $name ('one', 'two')
+{
+	$opens{$name} = [ source_and_provider($writer, $name, 'p') ];
+	$writer->rows("SELECT partreg.register_partition(\$1, 'p', \$2, \$3)", $name, hour(0), $opens{$name}[1]);
+	$writer->rows("SELECT partreg.unlock_partition(\$1, 'p', \$2, \$3)", $name, hour(0), $opens{$name}[1]);
+	is($reader->value('SELECT partreg.check_readiness($1, $2)', $name, hour(0)), 't', "$name is ready");
+}
+my $places = q(SELECT s.ctid || ' ' || c.ctid FROM partreg.source s, partreg.coverage c WHERE c.source_id = s.id AND s.name = $1);
+my $place = $writer->value($places, 'one');
+$writer->rows('SELECT partreg.drop_source($1, $2)', 'one', $opens{one}[0]);
+$writer->run("VACUUM $_") for qw(partreg.source partreg.coverage);
+$opens{three} = [ source_and_provider($writer, 'three', 'p') ];
+$writer->rows("SELECT partreg.register_partition('three', 'p', \$1, \$2)", hour(0), $opens{three}[1]);
+$writer->rows("SELECT partreg.unlock_partition('three', 'p', \$1, \$2)", hour(0), $opens{three}[1]);
+is($writer->value($places, 'three'), $place, 'where one was, three is');
+fails_with($reader, '42704', 'one is gone all the same', 'SELECT partreg.check_readiness($1, $2)', 'one', hour(0));
+is($reader->value('SELECT partreg.check_readiness($1, $2)', 'three', hour(0)), 't', 'three is ready');
+$opens{one} = [ source_and_provider($writer, 'one', 'p') ];
+is($reader->value('SELECT partreg.check_readiness($1, $2)', 'one', hour(0)), 'f', 'one is back, and not ready');
+
 note 'When the extension goes and comes';
 
 partition_call($reader, 'lock', 'p', hour(0));
