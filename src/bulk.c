@@ -19,14 +19,10 @@
 #include "access/genam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "common/int.h"
 #include "miscadmin.h"
-#include "pgtime.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -34,6 +30,7 @@
 
 #include "access.h"
 #include "argument.h"
+#include "calendar.h"
 #include "catalog.h"
 #include "compat.h"
 #include "coverage.h"
@@ -168,128 +165,6 @@ event_parameters(const Bulk *bulk, const char *holder, Datum *values,
 
 /* Registering */
 
-/*
- * The bounds of steps: the k-th is start + k * step, by the calendar of a time
- * zone.  PostgreSQL does the calendar's arithmetic; it takes the zone from the
- * setting, hence calendar_enter() and calendar_leave() around each batch.
- */
-typedef struct Calendar
-{
-	int64		start;
-	Interval	step;
-	const char *time_zone;
-} Calendar;
-
-static int
-calendar_enter(const Calendar *calendar)
-{
-	int			level = NewGUCNestLevel();
-
-	(void) set_config_option("TimeZone", calendar->time_zone,
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	return level;
-}
-
-static void
-calendar_leave(int level)
-{
-	AtEOXact_GUC(true, level);
-}
-
-static int64
-calendar_bound(const Calendar *calendar, int64 k)
-{
-	Interval	span;
-	int64		months;
-	int64		days;
-
-	/* Of one length everywhere; it may be too long for an interval. */
-	if (calendar->step.month == 0 && calendar->step.day == 0)
-		return (int64) ((uint64) calendar->start +
-						(uint64) calendar->step.time * (uint64) k);
-	if (pg_mul_s64_overflow(calendar->step.month, k, &months) ||
-		pg_mul_s64_overflow(calendar->step.day, k, &days) ||
-		pg_mul_s64_overflow(calendar->step.time, k, &span.time) ||
-		months != (int32) months || days != (int32) days)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("too many steps for one call"),
-				 errhint("Register the range in several calls.")));
-	span.month = (int32) months;
-	span.day = (int32) days;
-	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-												   TimestampTzGetDatum(calendar->start),
-												   IntervalPGetDatum(&span)));
-}
-
-static void
-read_calendar(FunctionCallInfo fcinfo, int step_argno, int zone_argno,
-			  int64 start, Calendar *calendar)
-{
-	char	   *time_zone = argument_text(fcinfo, zone_argno);
-
-	calendar->start = start;
-	calendar->step = *PG_GETARG_INTERVAL_P(step_argno);
-	calendar->time_zone = time_zone == NULL ? "UTC" : time_zone;
-	if (looks_like_token(calendar->time_zone) ||
-		pg_tzset(calendar->time_zone) == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("time zone \"%s\" is not known",
-						quotable(calendar->time_zone)),
-				 errhint("The view pg_timezone_names lists the time zones.")));
-	if (calendar->step.month < 0 || calendar->step.day < 0 ||
-		calendar->step.time < 0 ||
-		(calendar->step.month == 0 && calendar->step.day == 0 &&
-		 calendar->step.time == 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("step must be a positive interval"),
-				 errhint("For example '1 hour', '1 day' or '1 month'.")));
-}
-
-/* How many steps make up the range?  Complains if it is no whole number. */
-static int64
-count_steps(const Calendar *calendar, TimeInterval during)
-{
-	int64		steps = 0;
-	int64		bound = during.start;
-
-	if (calendar->step.month == 0 && calendar->step.day == 0)
-	{
-		uint64		length = (uint64) during.end - (uint64) during.start;
-
-		steps = (int64) (length / (uint64) calendar->step.time);
-		bound = length % (uint64) calendar->step.time == 0 ? during.end
-			: INTERVAL_MAX;
-	}
-	else
-	{
-		int			level = calendar_enter(calendar);
-
-		while (bound < during.end)
-		{
-			int64		next = calendar_bound(calendar, ++steps);
-
-			CHECK_FOR_INTERRUPTS();
-			if (next <= bound)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("step does not lead forward everywhere in the range"),
-						 errhint("Where clocks are set back, steps of less than the change may not.")));
-			bound = next;
-		}
-		calendar_leave(level);
-	}
-	if (bound != during.end)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("range is not a whole number of steps"),
-				 errhint("Steps are counted from the start of the range, by the calendar of the time zone.")));
-	return steps;
-}
-
 static Datum
 timestamps_array(Datum *items, int count)
 {
@@ -409,8 +284,8 @@ register_partitions(PG_FUNCTION_ARGS)
 	argument_require(fcinfo, 3);
 	write_begin("register_partitions()");
 	bulk_begin(fcinfo, 4, &bulk);
-	read_calendar(fcinfo, 3, 5, bulk.during.start, &calendar);
-	steps = count_steps(&calendar, bulk.during);
+	argument_calendar(fcinfo, 3, 5, bulk.during.start, &calendar);
+	steps = calendar_steps(&calendar, bulk.during.end);
 
 	batch = AllocSetContextCreate(CurrentMemoryContext,
 								  "partreg batch of partitions",

@@ -52,7 +52,7 @@
 
 #include "compat.h"
 #include "coverage.h"
-#include "readiness.h"
+#include "effective.h"
 #include "statement.h"
 
 /* How many neighbours it takes to join them, and how many at once. */
@@ -262,48 +262,48 @@ coverage_collect(CoverageScan *coverage, int32 provider_id,
 }
 
 /*
- * Has each of some providers made available all that it is asked for?  The
- * duties are in the order of provider_id, which is the order of the index: one
+ * Has each of some providers made available all that it is asked for?  They
+ * are in the order of provider_id, which is the order of the index: one
  * walk through the source's spans meets them all, and where a provider has many
  * spans before the one that is wanted, a leap finds it.
  */
 bool
-coverage_fulfils(CoverageScan *coverage, const List *duties)
+coverage_fulfils(CoverageScan *coverage, const List *providers)
 {
 	const ListCell *cell;
 	bool		seek = true;
 	bool		at_entry = false;
-	int32		provider = 0;	/* of the entry */
+	int32		supplier = 0;	/* of the entry */
 	TimeInterval span = {0, 0}; /* of the entry */
 
-	foreach(cell, duties)
+	foreach(cell, providers)
 	{
-		const ProviderDuty *duty = lfirst(cell);
-		int64		reach = duty->asked.start;
+		const EffectiveProvider *provider = lfirst(cell);
+		int64		reach = provider->asked.start;
 		int			steps = 0;
 
 		if (seek)
 		{
-			seek_providers(coverage, duty->provider_id);
-			at_entry = next_entry(coverage, &provider, &span);
+			seek_providers(coverage, provider->provider_id);
+			at_entry = next_entry(coverage, &supplier, &span);
 			seek = false;
 		}
-		while (at_entry && steps < MAX_STEPS && reach < duty->asked.end &&
-			   (provider < duty->provider_id ||
-				(provider == duty->provider_id && span.start <= reach)))
+		while (at_entry && steps < MAX_STEPS && reach < provider->asked.end &&
+			   (supplier < provider->provider_id ||
+				(supplier == provider->provider_id && span.start <= reach)))
 		{
-			if (provider == duty->provider_id)
+			if (supplier == provider->provider_id)
 				reach = Max(reach, span.end);
-			at_entry = next_entry(coverage, &provider, &span);
+			at_entry = next_entry(coverage, &supplier, &span);
 			steps++;
 		}
-		if (steps >= MAX_STEPS && reach < duty->asked.end)
+		if (steps >= MAX_STEPS && reach < provider->asked.end)
 		{
-			reach = coverage_reach(coverage, duty->provider_id, reach,
-								   duty->asked.end);
+			reach = coverage_reach(coverage, provider->provider_id, reach,
+								   provider->asked.end);
 			seek = true;
 		}
-		if (reach < duty->asked.end)
+		if (reach < provider->asked.end)
 			return false;
 	}
 	return true;

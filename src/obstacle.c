@@ -25,6 +25,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "coverage.h"
+#include "effective.h"
 #include "lockrow.h"
 #include "readiness.h"
 
@@ -53,7 +54,7 @@ typedef struct Explanation
 	SourceKey	source;
 	TimeInterval window;
 	Snapshot	snapshot;
-	List	   *providers;		/* of ProviderDuty, all of the source */
+	List	   *providers;		/* of EffectiveProvider, all of the source */
 	LockRow    *locks;			/* in the window, by provider, start, end */
 	size_t		n_locks;
 	Obstacle   *obstacles;
@@ -109,10 +110,10 @@ provider_name(const Explanation *explanation, int32 provider_id)
 
 	foreach(cell, explanation->providers)
 	{
-		ProviderDuty *duty = lfirst(cell);
+		EffectiveProvider *provider = lfirst(cell);
 
-		if (duty->provider_id == provider_id)
-			return duty->name;
+		if (provider->provider_id == provider_id)
+			return provider->name;
 	}
 	return NULL;
 }
@@ -161,18 +162,18 @@ explain_locks(Explanation *explanation)
  */
 static void
 explain_registered(Explanation *explanation, OverlapScan *overlap,
-				   const ProviderDuty *duty, const IntervalSet *gaps,
+				   const EffectiveProvider *provider, const IntervalSet *gaps,
 				   IntervalSet *registered)
 {
 	for (size_t i = 0; i < gaps->count; i++)
 	{
 		TimeInterval gap = gaps->items[i];
 
-		overlap_seek(overlap, duty->provider_id, gap);
+		overlap_seek(overlap, provider->provider_id, gap);
 		while (overlap_next(overlap))
 		{
 			LockRow		key = {
-				.provider_id = duty->provider_id, .during = overlap->during
+				.provider_id = provider->provider_id, .during = overlap->during
 			};
 			TimeInterval piece = {
 				Max(overlap->during.start, gap.start),
@@ -195,7 +196,7 @@ explain_registered(Explanation *explanation, OverlapScan *overlap,
 			interval_set_add(registered, piece);
 			add_obstacle(explanation, &(Obstacle) {
 				.during = piece, .state = "registered",
-				.provider_name = duty->name,
+				.provider_name = provider->name,
 				.has_since = true, .since = since
 			});
 		}
@@ -207,7 +208,7 @@ explain_registered(Explanation *explanation, OverlapScan *overlap,
  * given, by what anybody has; and the rest as missing.
  */
 static void
-explain_gaps(Explanation *explanation, const ProviderDuty *duty,
+explain_gaps(Explanation *explanation, const EffectiveProvider *provider,
 			 const IntervalSet *gaps)
 {
 	OverlapScan overlap;
@@ -219,8 +220,8 @@ explain_gaps(Explanation *explanation, const ProviderDuty *duty,
 		return;
 
 	overlap_begin(&overlap, PARTITION_BY_KEY, NULL, explanation->snapshot);
-	if (duty != NULL)
-		explain_registered(explanation, &overlap, duty, gaps, &registered);
+	if (provider != NULL)
+		explain_registered(explanation, &overlap, provider, gaps, &registered);
 	else
 		foreach(cell, explanation->providers)
 			explain_registered(explanation, &overlap, lfirst(cell), gaps,
@@ -232,7 +233,7 @@ explain_gaps(Explanation *explanation, const ProviderDuty *duty,
 	for (size_t i = 0; i < missing.count; i++)
 		add_obstacle(explanation, &(Obstacle) {
 			.during = missing.items[i], .state = "missing",
-			.provider_name = duty == NULL ? NULL : duty->name
+			.provider_name = provider == NULL ? NULL : provider->name
 		});
 }
 
@@ -264,13 +265,13 @@ explain_unavailable(Explanation *explanation)
 
 		foreach(cell, explanation->providers)
 		{
-			ProviderDuty *duty = lfirst(cell);
+			EffectiveProvider *provider = lfirst(cell);
 			IntervalSet gaps = {0};
 
-			if (!duty->is_asked)
+			if (!provider->is_asked)
 				continue;
-			find_gaps(&coverage, duty->provider_id, duty->asked, &gaps);
-			explain_gaps(explanation, duty, &gaps);
+			find_gaps(&coverage, provider->provider_id, provider->asked, &gaps);
+			explain_gaps(explanation, provider, &gaps);
 			for (size_t i = 0; i < gaps.count; i++)
 				interval_set_add(&lacking, gaps.items[i]);
 		}
@@ -374,7 +375,7 @@ explain(FunctionCallInfo fcinfo, Explanation *explanation)
 	explanation->snapshot = GetActiveSnapshot();
 	explanation->source = readiness_source(PG_GETARG_TEXT_PP(0),
 											 explanation->snapshot);
-	explanation->providers = readiness_providers(explanation->source.id,
+	explanation->providers = effective_providers(explanation->source.id,
 												 explanation->window, true,
 												 explanation->snapshot);
 	explain_locks(explanation);

@@ -28,6 +28,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "coverage.h"
+#include "effective.h"
 #include "readiness.h"
 
 PG_FUNCTION_INFO_V1(check_readiness);
@@ -54,57 +55,6 @@ readiness_source(const text *name, Snapshot snapshot)
 	return source;
 }
 
-/*
- * The providers of a source, with the time for which each is asked (clipped to
- * a window); those that are not asked for any of it are left out, unless they
- * are all wanted.
- */
-List *
-readiness_providers(int32 source_id, TimeInterval window, bool all,
-					Snapshot snapshot)
-{
-	List	   *providers = NIL;
-	CatalogScan scan;
-	ScanKeyData key;
-	bool		isnull;
-
-	catalog_begin(&scan, PROVIDER_BY_NAME, snapshot);
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(source_id));
-	catalog_seek(&scan, &key, 1);
-	while (catalog_next_row(&scan, ForwardScanDirection))
-	{
-		RangeType  *effective = DatumGetRangeTypeP(catalog_row_value(&scan,
-																	 Anum_provider_effective,
-																	 &isnull));
-		ProviderDuty *duty;
-		TimeInterval asked;
-		bool		is_asked;
-
-		is_asked = range_to_interval(effective, &asked) &&
-			interval_overlaps(asked, window);
-		if (!is_asked && !all)
-			continue;
-
-		duty = palloc(sizeof(ProviderDuty));
-		duty->provider_id = DatumGetInt32(catalog_row_value(&scan,
-															Anum_provider_id,
-															&isnull));
-		duty->name = all ? TextDatumGetCString(catalog_row_value(&scan,
-																 Anum_provider_name,
-																 &isnull)) : NULL;
-		duty->is_asked = is_asked;
-		if (is_asked)
-		{
-			duty->asked.start = Max(asked.start, window.start);
-			duty->asked.end = Min(asked.end, window.end);
-		}
-		providers = lappend(providers, duty);
-	}
-	catalog_end(&scan);
-	return providers;
-}
-
 /* Is anything in a window locked or failed? */
 static bool
 is_blocked(SourceKey source, TimeInterval window, Snapshot snapshot)
@@ -117,15 +67,6 @@ is_blocked(SourceKey source, TimeInterval window, Snapshot snapshot)
 	blocked = overlap_next(&overlap);
 	overlap_end(&overlap);
 	return blocked;
-}
-
-static int
-by_provider_id(const ListCell *a, const ListCell *b)
-{
-	int32		x = ((ProviderDuty *) lfirst(a))->provider_id;
-	int32		y = ((ProviderDuty *) lfirst(b))->provider_id;
-
-	return x < y ? -1 : x > y;
 }
 
 /* Is every instant of a window available? */
@@ -142,18 +83,17 @@ is_available(SourceKey source, TimeInterval window, Snapshot snapshot)
 	coverage_begin(&coverage, source.id, snapshot);
 	if (source.needs_all)
 	{
-		List	   *providers = readiness_providers(source.id, window, false,
+		List	   *providers = effective_providers(source.id, window, false,
 													snapshot);
 		ListCell   *cell;
 
-		list_sort(providers, by_provider_id);
 		available = coverage_fulfils(&coverage, providers);
 		foreach(cell, providers)
 		{
-			ProviderDuty *duty = lfirst(cell);
+			EffectiveProvider *provider = lfirst(cell);
 
-			if (duty->asked.start == window.start &&
-				duty->asked.end == window.end)
+			if (provider->asked.start == window.start &&
+				provider->asked.end == window.end)
 				supplied = true;
 		}
 		list_free_deep(providers);
@@ -274,14 +214,14 @@ available_until(SourceKey source, int64 since, Snapshot snapshot)
 	{
 		ListCell   *cell;
 
-		foreach(cell, readiness_providers(source.id, window, false, snapshot))
+		foreach(cell, effective_providers(source.id, window, false, snapshot))
 		{
-			ProviderDuty *duty = lfirst(cell);
-			int64		reach = coverage_reach(&coverage, duty->provider_id,
-											   duty->asked.start,
-											   duty->asked.end);
+			EffectiveProvider *provider = lfirst(cell);
+			int64		reach = coverage_reach(&coverage, provider->provider_id,
+											   provider->asked.start,
+											   provider->asked.end);
 
-			if (reach < duty->asked.end)
+			if (reach < provider->asked.end)
 				until = Min(until, reach);
 		}
 	}
@@ -351,14 +291,14 @@ find_available(SourceKey source, TimeInterval window, Snapshot snapshot,
 	{
 		ListCell   *cell;
 
-		foreach(cell, readiness_providers(source.id, window, false, snapshot))
+		foreach(cell, effective_providers(source.id, window, false, snapshot))
 		{
-			ProviderDuty *duty = lfirst(cell);
+			EffectiveProvider *provider = lfirst(cell);
 
 			spans.count = 0;
-			coverage_collect(&coverage, duty->provider_id, duty->asked, &spans);
+			coverage_collect(&coverage, provider->provider_id, provider->asked, &spans);
 			interval_set_coalesce(&spans);
-			interval_set_gaps(&spans, duty->asked, &lacking);
+			interval_set_gaps(&spans, provider->asked, &lacking);
 		}
 		interval_set_coalesce(&lacking);
 	}

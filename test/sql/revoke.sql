@@ -80,6 +80,7 @@ SELECT partreg.register_provider('a', :'source_token', NULL, '[2024-01-01, 2024-
 SELECT partreg.register_provider('a', :'source_token');
 SELECT trusted_role, effective, revoked_at, old_token_until FROM partreg.providers WHERE source_name = 'revoke' AND provider_name = 'a';
 SELECT * FROM a;
+SELECT partreg.unlock_partition('revoke', 'a', '[2024-01-07, 2024-01-08)', :'a');
 SELECT partreg.unlock_partition('revoke', 'a', '[2024-01-07, 2024-01-08)', :'a2');
 SELECT partreg.unlock_partition('revoke', 'a', '[2024-01-07, 2024-01-08)', :'a3');
 SELECT partreg.unlock_partition('revoke', 'a', '[2024-01-07, 2024-01-08)');

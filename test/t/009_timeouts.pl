@@ -106,6 +106,22 @@ for my $case (
 	$client->run('ROLLBACK');
 	$holders[1]->run('ROLLBACK');
 }
+# The same within one statement, where the error is caught.
+$holders[0]->run('BEGIN; LOCK TABLE public.something');
+$client->start(sprintf <<'EOT', hour(0));
+DO $$
+BEGIN
+    BEGIN
+        PERFORM partreg.unlock_partition('s', 'p', '%s', 'x');
+    EXCEPTION WHEN insufficient_privilege THEN
+    END;
+    PERFORM pg_sleep(1.2);
+    LOCK TABLE public.something;
+END $$
+EOT
+sleep 1.7;
+$holders[0]->run('COMMIT');
+is($client->finish->{error}, undef, 'after an error that was caught, too');
 $client->run('RESET lock_timeout');
 
 note 'statement_timeout and cancel';

@@ -169,11 +169,17 @@ fact (object, aspect, value) AS (
            a.aggdeserialfn, a.aggtranstype::regtype, a.aggfinalextra, a.aggfinalmodify, a.agginitval, a.aggsortop::regoperator)
       FROM routine r JOIN pg_aggregate a ON a.aggfnoid = r.oid
     UNION ALL
-    SELECT object, 'privileges', coalesce((SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM unnest(acl) a), 'default')
-      FROM (SELECT object, proacl FROM routine UNION ALL SELECT object, relacl FROM relation
-            UNION ALL SELECT object, typacl FROM type UNION ALL
-            SELECT m.object, n.nspacl FROM member m JOIN pg_namespace n ON n.oid = m.objid
-             WHERE m.classid = 'pg_namespace'::regclass) AS x (object, acl)
+    -- No privileges recorded mean the default ones.
+    SELECT object, 'privileges',
+           (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM unnest(coalesce(acl, acldefault(kind, owner))) a)
+      FROM (SELECT object, proacl, 'f'::"char", proowner FROM routine
+            UNION ALL
+            SELECT object, relacl, CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, relowner FROM relation
+            UNION ALL
+            SELECT object, typacl, 'T', typowner FROM type
+            UNION ALL
+            SELECT m.object, n.nspacl, 'n', n.nspowner FROM member m JOIN pg_namespace n ON n.oid = m.objid
+             WHERE m.classid = 'pg_namespace'::regclass) AS x (object, acl, kind, owner)
     UNION ALL
     SELECT object, 'owner', pg_get_userbyid(owner)
       FROM (SELECT object, proowner FROM routine UNION ALL SELECT object, relowner FROM relation
@@ -183,7 +189,8 @@ fact (object, aspect, value) AS (
            reloptions::text, relrowsecurity, relreplident)
       FROM relation
     UNION ALL
-    SELECT object, 'view', pg_get_viewdef(oid) FROM relation WHERE relkind = 'v'
+    -- Where it breaks lines differs after pg_upgrade.
+    SELECT object, 'view', regexp_replace(pg_get_viewdef(oid), '\s', '', 'g') FROM relation WHERE relkind = 'v'
     UNION ALL
     SELECT r.object, 'sequence', concat_ws(' ', s.seqtypid::regtype, seqstart, seqincrement, seqmax, seqmin, seqcache, seqcycle)
       FROM relation r JOIN pg_sequence s ON s.seqrelid = r.oid

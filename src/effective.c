@@ -1,0 +1,81 @@
+/*
+ * effective.c
+ *		The providers of a source, and for what time each is asked.
+ *
+ * Under the rule "all" every provider whose effective range holds an instant
+ * has to have made it available.  The range of a provider is all of time unless
+ * its source's owner says otherwise, and a revoked provider's has ended; what
+ * it owed before, it owes still.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rangetypes.h"
+
+#include "argument.h"
+#include "catalog.h"
+#include "compat.h"
+#include "effective.h"
+
+static int
+by_provider_id(const ListCell *a, const ListCell *b)
+{
+	int32		x = ((EffectiveProvider *) lfirst(a))->provider_id;
+	int32		y = ((EffectiveProvider *) lfirst(b))->provider_id;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * The providers of a source, with the time for which each is asked (clipped to
+ * a window); those that are not asked for any of it are left out, unless they
+ * are all wanted.  In the order of their ids, as coverage_fulfils() needs them.
+ */
+List *
+effective_providers(int32 source_id, TimeInterval window, bool all,
+					Snapshot snapshot)
+{
+	List	   *providers = NIL;
+	CatalogScan scan;
+	ScanKeyData key;
+	bool		isnull;
+
+	catalog_begin(&scan, PROVIDER_BY_NAME, snapshot);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(source_id));
+	catalog_seek(&scan, &key, 1);
+	while (catalog_next_row(&scan, ForwardScanDirection))
+	{
+		RangeType  *effective = DatumGetRangeTypeP(catalog_row_value(&scan,
+																	 Anum_provider_effective,
+																	 &isnull));
+		EffectiveProvider *provider;
+		TimeInterval asked;
+		bool		is_asked;
+
+		is_asked = range_to_interval(effective, &asked) &&
+			interval_overlaps(asked, window);
+		if (!is_asked && !all)
+			continue;
+
+		provider = palloc(sizeof(EffectiveProvider));
+		provider->provider_id = DatumGetInt32(catalog_row_value(&scan,
+															Anum_provider_id,
+															&isnull));
+		provider->name = all ? TextDatumGetCString(catalog_row_value(&scan,
+																 Anum_provider_name,
+																 &isnull)) : NULL;
+		provider->is_asked = is_asked;
+		if (is_asked)
+		{
+			provider->asked.start = Max(asked.start, window.start);
+			provider->asked.end = Min(asked.end, window.end);
+		}
+		providers = lappend(providers, provider);
+	}
+	catalog_end(&scan);
+	list_sort(providers, by_provider_id);
+	return providers;
+}

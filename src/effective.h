@@ -1,0 +1,24 @@
+/*
+ * effective.h
+ *		The providers of a source, and for what time each is asked.
+ */
+#ifndef PARTREG_EFFECTIVE_H
+#define PARTREG_EFFECTIVE_H
+
+#include "interval.h"
+#include "nodes/pg_list.h"
+#include "utils/snapshot.h"
+
+/* A provider, and for what part of a window rule "all" asks it */
+typedef struct EffectiveProvider
+{
+	int32		provider_id;
+	char	   *name;			/* NULL where only those asked were wanted */
+	bool		is_asked;
+	TimeInterval asked;
+} EffectiveProvider;
+
+extern List *effective_providers(int32 source_id, TimeInterval window,
+								 bool all, Snapshot snapshot);
+
+#endif							/* PARTREG_EFFECTIVE_H */
