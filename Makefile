@@ -16,18 +16,20 @@ OBJS       = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DATA       = $(wildcard sql/$(EXTENSION)--*--*.sql)
 
-# Inputs below test/, outputs in expected/ of the output folder, which is this
-# one.  (--expecteddir says so from PostgreSQL 16 on, and is unknown to 15.)
+# Inputs below test/, outputs in expected/ of this folder, which PostgreSQL 15
+# looks for beside the results, and has to be told from 16 on.
+EXPECTED_HERE = $(if $(filter 15,$(MAJORVERSION)),,--expecteddir=.)
+
 REGRESS      = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
-REGRESS_OPTS = --inputdir=test --outputdir=. --load-extension=pgcrypto
+REGRESS_OPTS = --inputdir=test --outputdir=. $(EXPECTED_HERE) --load-extension=pgcrypto
 
 ISOLATION      = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
-ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=pgcrypto
+ISOLATION_OPTS = --inputdir=test --outputdir=. $(EXPECTED_HERE) --load-extension=pgcrypto
 
 TAP_TESTS   = 1
 PROVE_TESTS = test/t/*.pl
 
-PG_CFLAGS  = -DPARTREG_VERSION='"$(EXTVERSION)"' $(PARTREG_CFLAGS)
+PG_CFLAGS  = $(PARTREG_CFLAGS)
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)

@@ -154,6 +154,13 @@ $listener->notifications(1);
 is(let_through($writer), 'lock unlock', 'all is the default');
 $writer->run("SET partreg.notify = 'ready'");
 is(let_through($writer), 'unlock', 'ready: only what can make something ready');
+call('register_provider', 'another', $source_token);
+call('register_partition', 'some.source', 'job', '[2024-03-01,2024-03-02)', $token);
+is_deeply([ $listener->notifications(0) ], [], 'and nobody new, nothing new');
+call('retire_partition', 'some.source', 'job', '[2024-03-01,2024-03-02)', $token);
+call('set_readiness_rule', 'some.source', $_, $source_token) for qw(all any);
+is(join(' ', map { decode_json($_)->{event} } $listener->notifications(3)),
+	'retire change_rule change_rule', 'what takes an obstacle away');
 $writer->run("SET partreg.notify = 'off'");
 is(let_through($writer), '', 'off');
 fails_with($writer, '22023', 'no other level', "SET partreg.notify = 'some'");

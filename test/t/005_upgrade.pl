@@ -198,6 +198,20 @@ is_deeply([ map { "@$_" } sort { @$a <=> @$b } paths_from('0.0.1') ],
 	[ "0.0.1 $current", "0.0.1 0.0.2 $current" ], 'all paths are found');
 is_deeply(differences_after(@$_), [], join ' to ', @$_) for paths_from('0.0.1');
 
+# A session with the older version in its caches goes on.
+my $updating = database('0.0.2');
+my $session = connect_to($node, dbname => $updating->value('SELECT current_database()'));
+my ($source_token, $token) = source_and_provider($session, 's', 'p');
+my @partition = ('s', 'p', hour(0), $token);
+$session->value("SELECT partreg.${_}_partition(\$1, \$2, \$3, \$4)", @partition) for qw(register unlock);
+is($session->value('SELECT partreg.check_readiness($1, $2)', 's', hour(0)), 't', 'ready before the update');
+$updating->run('ALTER EXTENSION partition_registry UPDATE');
+is($session->value('SELECT partreg.check_readiness($1, $2)', 's', hour(0)), 't', 'and after it, in the same session');
+is($session->value('SELECT partreg.lock_partition($1, $2, $3, $4)', @partition), 't', 'which writes on');
+is($session->query('SELECT partreg.set_owner($1, $2, $3)', 's', 'o', $source_token)->{error}, undef,
+	'and has what is new');
+$_->close_session for $session, $updating;
+
 # What is forgotten, the older version, the step without it, and what tells.
 my @forgetful = (
 	[ 'a comment', $older, $function . $revoke . $levels, qr/^lacks function .*set_owner.*: comment: changes/ ],

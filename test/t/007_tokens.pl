@@ -289,7 +289,8 @@ sub shows
 my @functions = @{
 	$client->rows(<<'EOT') };
 SELECT p.oid::regprocedure, proname, prokind = 'p', array_to_string(proargnames[:pronargs], ' '),
-       (SELECT string_agg(t::regtype::text, ' ' ORDER BY n) FROM unnest(proargtypes) WITH ORDINALITY AS a (t, n))
+       (SELECT string_agg(replace(t::regtype::text, 'timestamp with time zone', 'timestamptz'), ' ' ORDER BY n)
+          FROM unnest(proargtypes) WITH ORDINALITY AS a (t, n))
   FROM pg_proc p
  WHERE pronamespace = 'partreg'::regnamespace AND prokind IN ('f', 'p') AND proname NOT LIKE '\_%'
  ORDER BY 1
@@ -300,7 +301,7 @@ for my $row (@functions)
 {
 	my ($signature, $function, $is_procedure, $names, $types) = @$row;
 	my @names = split ' ', $names;
-	my @types = split ' ', $types =~ s/ with time zone/tz/gr;
+	my @types = split ' ', $types;
 
 	for my $place (grep { $types[$_] =~ /^text/ } 0 .. $#names)
 	{
@@ -312,7 +313,7 @@ for my $row (@functions)
 			} @names;
 
 			$arguments[$place] = $types[$place] eq 'text[]' ? qq({"$sentinel"}) : $sentinel;
-			my $list = join ', ', map { '$' . ($_ + 1) . '::' . ($types[$_] =~ s/tz$/tz/r) } 0 .. $#names;
+			my $list = join ', ', map { '$' . ($_ + 1) . "::$types[$_]" } 0 .. $#names;
 			my $result = $client->query(($is_procedure eq 't' ? 'CALL' : 'SELECT * FROM') . " partreg.$function($list)", @arguments);
 			my $answer = join "\n", map { join ' ', grep { defined } %$_ } $result->{error} || {}, @{ $result->{notices} };
 			$answer .= join "\n", map { map { defined $_ ? $_ : '' } @$_ } @{ $result->{rows} };
