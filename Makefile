@@ -21,10 +21,10 @@ DATA       = $(wildcard sql/$(EXTENSION)--*--*.sql)
 EXPECTED_HERE = $(if $(filter 15,$(MAJORVERSION)),,--expecteddir=.)
 
 REGRESS      = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
-REGRESS_OPTS = --inputdir=test --outputdir=. $(EXPECTED_HERE) --load-extension=pgcrypto
+REGRESS_OPTS = --inputdir=test --outputdir=. $(EXPECTED_HERE) --encoding=UTF8 --load-extension=pgcrypto
 
 ISOLATION      = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
-ISOLATION_OPTS = --inputdir=test --outputdir=. $(EXPECTED_HERE) --load-extension=pgcrypto
+ISOLATION_OPTS = --inputdir=test --outputdir=. $(EXPECTED_HERE) --encoding=UTF8 --load-extension=pgcrypto
 
 TAP_TESTS   = 1
 PROVE_TESTS = test/t/*.pl

@@ -31,13 +31,45 @@ CREATE VIEW partreg._routine_level (routine, level) AS
            ('drop_source', 'admin');
 COMMENT ON VIEW partreg._routine_level IS 'internal: which level of grant_privileges() a routine belongs to';
 
-CREATE FUNCTION partreg.grant_privileges(grantee text, level text)
+CREATE FUNCTION partreg._grant_level(grantee text, level text)
     RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     -- In ascending order; each level has what the ones before it have.
+    levels CONSTANT text[] := ARRAY['reader', 'writer', 'admin'];
+    target record;
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA partreg TO %I', grantee);
+    FOR target IN
+        SELECT p.oid::regprocedure AS routine
+          FROM pg_proc p
+          JOIN partreg._routine_level l ON l.routine = p.proname
+         WHERE p.pronamespace = 'partreg'::regnamespace
+           AND array_position(levels, l.level) <= array_position(levels, _grant_level.level)
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %I', target.routine, grantee);
+    END LOOP;
+    FOR target IN
+        SELECT c.oid::regclass AS relation
+          FROM pg_class c
+         WHERE c.relnamespace = 'partreg'::regnamespace
+           AND c.relkind = 'v' AND c.relname NOT LIKE '\_%'
+    LOOP
+        EXECUTE format('GRANT SELECT ON TABLE %s TO %I', target.relation, grantee);
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION partreg._grant_level(text, text) IS
+    'internal: grants a role all of a level, and takes nothing away';
+
+CREATE FUNCTION partreg.grant_privileges(grantee text, level text)
+    RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
     levels CONSTANT text[] := ARRAY['none', 'reader', 'writer', 'admin'];
     target record;
 BEGIN
@@ -75,40 +107,35 @@ BEGIN
         RETURN;
     END IF;
 
-    EXECUTE format('GRANT USAGE ON SCHEMA partreg TO %I', grantee);
-    FOR target IN
-        SELECT p.oid::regprocedure AS routine
-          FROM pg_proc p
-          JOIN partreg._routine_level l ON l.routine = p.proname
-         WHERE p.pronamespace = 'partreg'::regnamespace
-           AND array_position(levels, l.level) <= array_position(levels, grant_privileges.level)
-    LOOP
-        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %I', target.routine, grantee);
-    END LOOP;
-    FOR target IN
-        SELECT c.oid::regclass AS relation
-          FROM pg_class c
-         WHERE c.relnamespace = 'partreg'::regnamespace
-           AND c.relkind = 'v' AND c.relname NOT LIKE '\_%'
-    LOOP
-        EXECUTE format('GRANT SELECT ON TABLE %s TO %I', target.relation, grantee);
-    END LOOP;
+    PERFORM partreg._grant_level(grantee, level);
 END;
 $$;
 COMMENT ON FUNCTION partreg.grant_privileges(text, text) IS
     'gives a role exactly one level: none, reader, writer or admin; for the owner of the extension';
 
--- Which level a role has: the highest one of which it may call a routine.
+-- Which level a role has: the highest one of which, and of all levels below it,
+-- it may call every routine that anybody but the owner may call.  (What an
+-- upgrade has just added is granted to nobody yet.)  A role to which somebody
+-- granted single routines by hand has none.
 CREATE VIEW partreg._granted_level (grantee, level) AS
-    SELECT r.rolname::text,
-           CASE max(array_position(ARRAY['reader', 'writer', 'admin'], l.level))
-                WHEN 1 THEN 'reader' WHEN 2 THEN 'writer' WHEN 3 THEN 'admin' END
-      FROM pg_proc p
-      JOIN partreg._routine_level l ON l.routine = p.proname
-     CROSS JOIN LATERAL aclexplode(p.proacl) a
-      JOIN pg_roles r ON r.oid = a.grantee
-     WHERE p.pronamespace = 'partreg'::regnamespace AND a.grantee <> p.proowner
-     GROUP BY r.rolname;
+    WITH granted AS (
+        SELECT array_position(ARRAY['reader', 'writer', 'admin'], l.level) AS rank,
+               l.level, p.oid AS routine, a.grantee
+          FROM pg_proc p
+          JOIN partreg._routine_level l ON l.routine = p.proname
+         CROSS JOIN LATERAL aclexplode(p.proacl) a
+         WHERE p.pronamespace = 'partreg'::regnamespace AND a.grantee NOT IN (0, p.proowner)
+    )
+    SELECT DISTINCT ON (r.rolname) r.rolname::text, mine.level
+      FROM granted mine
+      JOIN pg_roles r ON r.oid = mine.grantee
+     WHERE NOT EXISTS (SELECT FROM granted other
+                        WHERE other.rank <= mine.rank
+                          AND NOT EXISTS (SELECT FROM granted g
+                                           WHERE g.grantee = mine.grantee AND g.routine = other.routine))
+       AND (SELECT count(DISTINCT g.rank) FROM granted g
+             WHERE g.grantee = mine.grantee AND g.rank <= mine.rank) = mine.rank
+     ORDER BY r.rolname, mine.rank DESC;
 COMMENT ON VIEW partreg._granted_level IS 'internal: which level of grant_privileges() each role has';
 
 CREATE FUNCTION partreg._extend_privileges()

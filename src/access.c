@@ -60,6 +60,16 @@ caller_name(void)
 	return GetUserNameFromId(GetOuterUserId(), false);
 }
 
+/* The same as a value of type name, which is of fixed length. */
+Datum
+caller_name_datum(void)
+{
+	Name		name = palloc0(NAMEDATALEN);
+
+	namestrcpy(name, caller_name());
+	return NameGetDatum(name);
+}
+
 pg_attribute_noreturn() static void
 deny(void)
 {

@@ -34,5 +34,6 @@ extern void access_owner(const char *source_name, const char *provider_name,
 						 Access *access);
 pg_attribute_noreturn() extern void raise_concurrent_change(void);
 extern char *caller_name(void);
+extern Datum caller_name_datum(void);
 
 #endif							/* PARTREG_ACCESS_H */

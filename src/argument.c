@@ -209,8 +209,8 @@ bad_range(const char *why)
  * A range as [start, end), exactly; false: it is empty.
  *
  * Timestamps count whole microseconds, so (a, b] holds the same ones as
- * [a + 1us, b + 1us).  An infinite bound is no bound: there are no instants
- * beyond it.
+ * [a + 1us, b + 1us).  A bound that is infinite, or beyond the last timestamp,
+ * is no bound: there are no instants there.
  */
 bool
 range_to_interval(RangeType *range, TimeInterval *result)
@@ -231,6 +231,8 @@ range_to_interval(RangeType *range, TimeInterval *result)
 		result->start = DatumGetTimestampTz(lower.val);
 		if (!lower.inclusive && !TIMESTAMP_NOT_FINITE(result->start))
 			result->start++;
+		if (result->start >= END_TIMESTAMP)
+			return false;
 	}
 	result->end = INTERVAL_MAX;
 	if (!upper.infinite)
@@ -238,6 +240,8 @@ range_to_interval(RangeType *range, TimeInterval *result)
 		result->end = DatumGetTimestampTz(upper.val);
 		if (upper.inclusive && !TIMESTAMP_NOT_FINITE(result->end))
 			result->end++;
+		if (result->end >= END_TIMESTAMP)
+			result->end = INTERVAL_MAX;
 	}
 	return result->start < result->end;
 }
@@ -253,9 +257,6 @@ argument_interval(FunctionCallInfo fcinfo, int argno)
 	if (unlikely(TIMESTAMP_NOT_FINITE(result.start) ||
 				 TIMESTAMP_NOT_FINITE(result.end)))
 		bad_range("range is not bounded by finite timestamps");
-	if (unlikely(!IS_VALID_TIMESTAMP(result.start) ||
-				 !IS_VALID_TIMESTAMP(result.end)))
-		bad_range("range reaches beyond the last timestamp");
 	return result;
 }
 

@@ -155,7 +155,7 @@ event_parameters(const Bulk *bulk, const char *holder, Datum *values,
 	values[2] = CStringGetTextDatum(bulk->access.source_name);
 	values[3] = CStringGetTextDatum(bulk->access.provider_name);
 	values[4] = TimestampTzGetDatum(bulk->now);
-	values[5] = CStringGetDatum(caller_name());
+	values[5] = caller_name_datum();
 	if (holder == NULL)
 		nulls[6] = 'n';
 	else
@@ -297,8 +297,7 @@ register_partitions(PG_FUNCTION_ARGS)
 		register_batch(&bulk, &calendar, k, Min(k + BATCH_SIZE, steps));
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(batch);
-		SPI_freetuptable(SPI_tuptable);
-		bulk_progress(&bulk, "registered");
+			bulk_progress(&bulk, "registered");
 	}
 	steps = bulk_end(&bulk, "register_partition");
 	write_end();
@@ -361,22 +360,19 @@ next_length_class(const Bulk *bulk, Batch *batch)
 	return found;
 }
 
-/*
- * Lock rows that come after batch->last_before, up to a bound and a number;
- * the batch becomes what was found.
- */
+/* Lock the rows that come after batch->last_before. */
 static void
-lock_rows(const Bulk *bulk, Batch *batch, TimeInterval up_to, int64 limit)
+lock_rows(const Bulk *bulk, Batch *batch)
 {
 	static Statement lock_in_order = {
 		"SELECT start_at, end_at, first_unlocked_at IS NULL FROM partreg.partition"
 		" WHERE provider_id = $1 AND length_class = $2"
 		"   AND start_at >= $3 AND (start_at, end_at) > ($3, $4)"
-		"   AND start_at < $5 AND end_at <= $5 AND (start_at, end_at) <= ($6, $7)"
-		" ORDER BY length_class, start_at, end_at LIMIT $8 FOR NO KEY UPDATE",
-		8, {INT4OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+		"   AND start_at < $5 AND end_at <= $5"
+		" ORDER BY length_class, start_at, end_at LIMIT $6 FOR NO KEY UPDATE",
+		6, {INT4OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 	};
-	Datum		values[8];
+	Datum		values[6];
 	bool		isnull;
 
 	values[0] = Int32GetDatum(bulk->access.provider_id);
@@ -384,9 +380,7 @@ lock_rows(const Bulk *bulk, Batch *batch, TimeInterval up_to, int64 limit)
 	values[2] = TimestampTzGetDatum(batch->last_before.start);
 	values[3] = TimestampTzGetDatum(batch->last_before.end);
 	values[4] = TimestampTzGetDatum(bulk->during.end);
-	values[5] = TimestampTzGetDatum(up_to.start);
-	values[6] = TimestampTzGetDatum(up_to.end);
-	values[7] = Int64GetDatum(limit);
+	values[5] = Int64GetDatum(BATCH_SIZE);
 	batch->count = statement_run(&lock_in_order, values, NULL);
 
 	batch->never_unlocked.count = 0;
@@ -397,7 +391,6 @@ lock_rows(const Bulk *bulk, Batch *batch, TimeInterval up_to, int64 limit)
 		if (DatumGetBool(statement_result(i, 3, &isnull)))
 			interval_set_add(&batch->never_unlocked, batch->last);
 	}
-	SPI_freetuptable(SPI_tuptable);
 }
 
 /* How many partitions does the batch's snapshot know where the batch is? */
@@ -412,39 +405,51 @@ count_batch(const Bulk *bulk, const Batch *batch)
 	};
 	Datum		values[EVENT_PARAMETERS + BATCH_PARAMETERS];
 	char		nulls[EVENT_PARAMETERS + BATCH_PARAMETERS + 1] = "n nnnnnnnn      ";
-	uint64		result;
 	bool		isnull;
 
 	values[1] = Int32GetDatum(bulk->access.provider_id);
 	batch_parameters(bulk, batch, &values[EVENT_PARAMETERS]);
 	statement_run_in(&count, values, nulls, batch->snapshot);
-	result = DatumGetInt64(statement_result(0, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
-	return result;
+	return DatumGetInt64(statement_result(0, 1, &isnull));
 }
 
 /*
  * Lock the rows of the next batch, and take its snapshot; false: there are no
  * more in this class.
+ *
+ * If some were registered between them while we waited, all the rows of the
+ * batch are let go, by rolling back a subtransaction, and locked anew: to lock
+ * only the newcomers would be out of order.
  */
 static bool
 lock_batch(Bulk *bulk, Batch *batch)
 {
+	MemoryContext memory = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	bool		complete;
+
 	batch->last_before = batch->last;
-	lock_rows(bulk, batch, (TimeInterval) {DT_NOEND, DT_NOEND}, BATCH_SIZE);
-	if (batch->count == 0)
-		return false;
-	for (;;)
+	do
 	{
-		batch->snapshot = RegisterSnapshot(GetTransactionSnapshot());
-		if (count_batch(bulk, batch) == batch->count)
-			break;
-		/* Some were registered between them while we waited. */
-		UnregisterSnapshot(batch->snapshot);
-		lock_rows(bulk, batch, batch->last, PG_INT64_MAX);
-	}
+		CHECK_FOR_INTERRUPTS();
+		BeginInternalSubTransaction(NULL);
+		MemoryContextSwitchTo(memory);
+		lock_rows(bulk, batch);
+		batch->snapshot = RegisterSnapshotOnOwner(GetTransactionSnapshot(),
+												  owner);
+		complete = batch->count == 0 ||
+			count_batch(bulk, batch) == batch->count;
+		if (complete)
+			ReleaseCurrentSubTransaction();
+		else
+			RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(memory);
+		CurrentResourceOwner = owner;
+		if (!complete || batch->count == 0)
+			UnregisterSnapshot(batch->snapshot);
+	} while (!complete);
 	bulk->now = GetCurrentTimestamp();
-	return true;
+	return batch->count > 0;
 }
 
 /*
@@ -652,8 +657,7 @@ lock_work(Bulk *bulk, const Batch *batch, void *arg)
 	{
 		statement_run_in(changes[i], values, nulls, batch->snapshot);
 		bulk_count(bulk);
-		SPI_freetuptable(SPI_tuptable);
-	}
+		}
 }
 
 /*
@@ -720,7 +724,6 @@ unlock_work(Bulk *bulk, const Batch *batch, void *arg)
 	batch_parameters(bulk, batch, &values[EVENT_PARAMETERS]);
 	statement_run_in(&unlock, values, nulls, batch->snapshot);
 	bulk_count(bulk);
-	SPI_freetuptable(SPI_tuptable);
 
 	old = MemoryContextSwitchTo(work->memory);
 	for (size_t i = 0; i < batch->never_unlocked.count; i++)

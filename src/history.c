@@ -89,7 +89,7 @@ history_record(const Event *event)
 	else
 		nulls[5] = nulls[6] = 'n';
 	values[7] = TimestampTzGetDatum(event->at);
-	values[8] = CStringGetDatum(caller_name());
+	values[8] = caller_name_datum();
 	values[9] = text_or_null(event->holder, &nulls[9]);
 	values[10] = text_or_null(event->reason, &nulls[10]);
 	history_era(&values[11]);

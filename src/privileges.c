@@ -31,7 +31,7 @@ _extend_privileges(PG_FUNCTION_ARGS)
 	creating_extension = false;
 	PG_TRY();
 	{
-		if (SPI_execute("SELECT partreg.grant_privileges(l.grantee, l.level)"
+		if (SPI_execute("SELECT partreg._grant_level(l.grantee, l.level)"
 						"  FROM partreg._granted_level l",
 						false, 0) != SPI_OK_SELECT)
 			elog(ERROR, "could not extend privileges");

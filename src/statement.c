@@ -12,9 +12,9 @@
  * generic: all statements here find rows by keys.
  *
  * lock_timeout bounds each wait of PostgreSQL's; a call that waits for several
- * transactions in turn has to keep within it in total.  So when the call has
- * waited that long, a timer of ours pulls forward the timeout of the lock wait
- * that is then under way, or of the next one.
+ * transactions in turn has to keep within it in total.  So while a call runs, a
+ * timer of ours adds up how long it has been waiting for locks, and when that is
+ * as long as lock_timeout, it pulls forward the timeout of the wait under way.
  */
 #include "postgres.h"
 
@@ -30,18 +30,27 @@
 #include "compat.h"
 #include "statement.h"
 
-/* How often to look for a lock wait once the total is used up */
-#define RETRY_MS	10
+/* How often to look whether the call is waiting, in milliseconds */
+#define TICK_MS		10
 
 static TimeoutId total_timeout = MAX_TIMEOUTS;
 static int	call_nest_level;	/* of the transaction that the call began in */
+static volatile TimestampTz last_tick;
+static volatile int64 waited;	/* microseconds */
 
 /* Runs in a signal handler. */
 static void
 total_timeout_handler(void)
 {
+	TimestampTz now = GetCurrentTimestamp();
+
 	if (get_timeout_active(LOCK_TIMEOUT))
-		enable_timeout_after(LOCK_TIMEOUT, 0);
+	{
+		waited += now - last_tick;
+		if (waited >= (int64) LockTimeout * 1000)
+			enable_timeout_after(LOCK_TIMEOUT, 0);
+	}
+	last_tick = now;
 }
 
 static void
@@ -87,10 +96,13 @@ write_begin(const char *function)
 	}
 	call_nest_level = GetCurrentTransactionNestLevel();
 	if (LockTimeout > 0)
+	{
+		waited = 0;
+		last_tick = GetCurrentTimestamp();
 		enable_timeout_every(total_timeout,
-							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														 LockTimeout),
-							 RETRY_MS);
+							 TimestampTzPlusMilliseconds(last_tick, TICK_MS),
+							 TICK_MS);
+	}
 
 	ForceSyncCommit();
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -144,6 +156,7 @@ statement_run_in(Statement *statement, Datum *values, const char *nulls,
 {
 	int			code;
 
+	SPI_freetuptable(SPI_tuptable);
 	code = SPI_execute_snapshot(kept_plan(statement), values, nulls, snapshot,
 								InvalidSnapshot, false, true, 0);
 	if (code < 0)

@@ -14,6 +14,7 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "access.h"
@@ -94,6 +95,7 @@ revoke_provider(PG_FUNCTION_ARGS)
 	TimeInterval *failed;
 	char	  **holders;
 	uint64		n_failed;
+	MemoryContext memory;
 	bool		isnull;
 
 	for (int i = 0; i < 3; i++)
@@ -118,8 +120,10 @@ revoke_provider(PG_FUNCTION_ARGS)
 	values[1] = Int32GetDatum(access.provider_id);
 	values[2] = TimestampTzGetDatum(now);
 	n_failed = statement_run_latest(&fail_locks, values, NULL);
-	failed = palloc(Max(n_failed, 1) * sizeof(TimeInterval));
-	holders = palloc(Max(n_failed, 1) * sizeof(char *));
+	failed = palloc_extended(Max(n_failed, 1) * sizeof(TimeInterval),
+							 MCXT_ALLOC_HUGE);
+	holders = palloc_extended(Max(n_failed, 1) * sizeof(char *),
+							  MCXT_ALLOC_HUGE);
 	for (uint64 i = 0; i < n_failed; i++)
 	{
 		failed[i].start = DatumGetTimestampTz(statement_result(i, 1, &isnull));
@@ -130,11 +134,19 @@ revoke_provider(PG_FUNCTION_ARGS)
 	history_record(&(Event) {
 		.event = "revoke", .access = &access, .at = now
 	});
+	memory = AllocSetContextCreate(CurrentMemoryContext, "partreg event",
+								   ALLOCSET_SMALL_SIZES);
 	for (uint64 i = 0; i < n_failed; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(memory);
+
 		history_record(&(Event) {
 			.event = "fail", .access = &access, .during = &failed[i],
 			.at = now, .holder = holders[i], .reason = "provider revoked"
 		});
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(memory);
+	}
 	write_end();
 	PG_RETURN_VOID();
 }

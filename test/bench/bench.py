@@ -382,12 +382,12 @@ def measure_growth(databases):
 
     small, large = databases[0], databases[-1]
     for name, base, it in (
-            ("hours", load_of(CHECK, *small[:2]), load_of(CHECK, *large[:2])),
-            ("minutes", *(Load(database[0], CHECK, source="minutes",
-                               during=during(START, START + 10 * HOUR))
-                          for database in (small, large)))):
-        compare("%s partitions, %s" % (format(large[2], ","), name),
-                format(small[2], ","), base, it, 1.2, cost=True)
+            ("a day of hours", load_of(CHECK, *small[:2]), load_of(CHECK, *large[:2])),
+            ("ten hours of minutes", *(Load(database[0], CHECK, source="minutes",
+                                            during=during(START, START + 10 * HOUR))
+                                       for database in (small, large)))):
+        compare("%s among %s partitions" % (name, format(large[2], ",")),
+                "among %s" % format(small[2], ","), base, it, 1.2, cost=True)
     draw("latency-partitions.svg", "Latency against the number of partitions",
          "partitions in the registry",
          latencies({name: [(partitions, load_of(sql, database, sources))
@@ -482,7 +482,7 @@ def measure_unlock(database):
               for number in range(WRITE_ROUNDS)]
     for column, name, goal in ((1, "notifications off", 0.7), (2, "notifications on", None)):
         figure("unlock_partition of a locked partition, durable, " + name,
-               "UPDATE of a row and INSERT of one, durable",
+               "UPDATE and INSERT of a row",
                [(rates[0], rates[column]) for rates in rounds], goal)
 
 
@@ -545,7 +545,7 @@ def measure_old_snapshot(database):
     old.close()
     connection.close()
     told = format(NEW_PARTITIONS, ",")
-    figure("unlock_partition of %s new partitions while an old transaction holds xmin" % told,
+    figure("unlock_partition of %s new ones, an old transaction holding xmin" % told,
            "without it", unlocks, 0.8)
     figure("a check of a day after it", "without it", checks, 0.5)
     figure("a check of all %s after it" % told, "without it", long_checks)
@@ -585,9 +585,9 @@ def measure_bulk(database):
             sys.exit("a bulk unlock did not make its source ready")
     connection.close()
     told = format(BULK, ",")
-    figure("register_partitions, " + told, "INSERT … SELECT, and into a log", registered, 1.5,
+    figure("register_partitions, " + told, "INSERT … SELECT, and a log", registered, 1.5,
            cost=True, shown=show_time)
-    figure("unlock_partitions, " + told, "UPDATE, and INSERT into a log", unlocked, 1.5,
+    figure("unlock_partitions, " + told, "UPDATE, and a log", unlocked, 1.5,
            cost=True, shown=show_time)
 
 
@@ -656,10 +656,11 @@ def measure_cycles():
     loads = [Load(database, CHECK, source="cycles", during=EARLY_DAY)
              for database in ("fresh", "worn")]
     told = "after %s lock and unlock cycles" % format(CYCLES, ",")
-    compare("a check " + told, "fresh", *loads, 1.2, cost=True)
+    compare("a check " + told, "a fresh database", *loads, 1.2, cost=True)
     # Bounded: the second half adds less than a quarter to what the first half left.
-    state("disk %s, history apart, kB at every quarter" % told,
-          " ".join("%d" % (size / 1024) for size in sizes), "bounded", sizes[4] <= 1.25 * sizes[2])
+    state("disk before, and at every quarter of them, history apart",
+          " ".join("%.1f" % (size / 1e6) for size in sizes) + " MB", "bounded",
+          sizes[4] <= 1.25 * sizes[2])
 
 
 # --------------------------------------------------------------------------

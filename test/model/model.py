@@ -473,10 +473,10 @@ class Registry:
         if source is None:
             raise Refused('42501')
         check_name(provider_name)
+        self.check_role(trusted_role)
         known = source.providers.get(provider_name)
         if known is not None and not known.revoked:
             raise Refused('42710')
-        self.check_role(trusted_role)
         token = Token('prp')
         source.providers[provider_name] = Provider(
             provider_name, token, trusted_role, effective or Range(None, None))

@@ -33,6 +33,9 @@ SELECT partreg.register_partitions('bulk', 'months', '[2024-01-31, 2024-05-31)',
        partreg.register_partitions('bulk', 'months', '[2040-01-01, 2040-01-01 00:00:00.000003)', '1 microsecond', :'months');
 SELECT start_at, end_at FROM partreg.partitions WHERE source_name = 'bulk' AND provider_name = 'months' ORDER BY 1, 2;
 
+-- Three steps that make up nearly all of time.
+SELECT partreg.register_partitions('bulk', 'months', '[4714-11-24 00:00:00.000002 BC, 294276-12-31 23:59:59.999999)', '3145061606399999999 microseconds', :'months');
+
 -- Days in which clocks change, in three zones, whatever the session's is; it
 -- stays what it was.
 CREATE TEMP TABLE zone AS

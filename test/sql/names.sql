@@ -59,6 +59,24 @@ SELECT partreg.check_readiness('', '[2024-01-01, 2024-01-02)');
 SELECT partreg.check_readiness(' names', '[2024-01-01, 2024-01-02)');
 SELECT partreg.check_readiness(repeat('x', 201), '[2024-01-01, 2024-01-02)');
 SELECT partreg.check_readiness(E'na\nmes', '[2024-01-01, 2024-01-02)');
+-- However long it is, what is said of it is short.
+CREATE FUNCTION pg_temp.message(call text, name text, token text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE call USING name, token;
+    RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+    RETURN format('%s, %s', SQLSTATE, CASE WHEN octet_length(SQLERRM) < 500 THEN 'short' ELSE octet_length(SQLERRM) || ' bytes' END);
+END;
+$$;
+SELECT call, pg_temp.message(call, repeat(U&'\00e4', 1000000), :'token')
+FROM unnest(ARRAY[
+    'SELECT partreg.check_readiness($1, ''[2024-01-01, 2024-01-02)'')',
+    'SELECT partreg.all_ready(ARRAY[$1], ''[2024-01-01, 2024-01-02)'')',
+    'SELECT partreg.set_readiness_rule(''names'', $1, $2)',
+    'SELECT partreg.set_trusted_role(''names'', ''loader'', $1, $2)',
+    'SELECT partreg.unlock_partition(''names'', $1, ''[2024-01-01, 2024-01-02)'', $2)',
+    'SELECT partreg.register_partitions(''names'', ''loader'', ''[2024-01-01, 2024-01-02)'', ''1 day'', $2, $1)',
+    'SELECT partreg.verify($1)']) call;
 
 -- A reason is cut at 2,000 bytes, between characters, and may hold anything.
 CREATE FUNCTION pg_temp.kept(reason text, token text) RETURNS text LANGUAGE plpgsql AS $$

@@ -2,7 +2,7 @@
 -- hundred thousand partitions as for a few, and for a month as for an hour.
 SET client_min_messages = error;
 CREATE EXTENSION IF NOT EXISTS partition_registry CASCADE;
-RESET client_min_messages;
+SET client_min_messages = warning;
 
 SELECT partreg.register_source('probes few', 'team') AS few_source \gset
 SELECT partreg.register_provider('p', :'few_source') AS few \gset

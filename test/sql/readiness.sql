@@ -150,6 +150,54 @@ SELECT pg_temp.ready('readiness', 0, 1), pg_temp.ready('readiness too', 0, 1);
 SELECT partreg.unlock_partition('readiness too', 'a', pg_temp.hours(0, 1), :'other_a');
 SELECT pg_temp.ready('readiness too', 0, 1), pg_temp.ready('readiness too', 0, 2);
 
+-- A long row of spans of each provider, not joined yet.
+SELECT partreg.register_source('readiness long', 'team', 'all') AS long_token \gset
+SELECT partreg.register_provider('a', :'long_token') AS long_a \gset
+SELECT partreg.register_provider('b', :'long_token') AS long_b \gset
+SELECT partreg.register_provider('c', :'long_token', NULL, 'empty') AS long_c \gset
+SELECT count(pg_temp.supply('readiness long', 'a', :'long_a', n, n + 1)), count(pg_temp.supply('readiness long', 'b', :'long_b', n + 0.5, n + 1.5))
+FROM generate_series(0, 199) n;
+SELECT a, b, pg_temp.ready('readiness long', a, b)
+FROM (VALUES (0.5, 200), (0, 200), (0.5, 200.5), (0.5, 1), (99, 101), (1, 199)) v (a, b);
+SELECT partreg.lock_partition('readiness long', 'a', pg_temp.hours(150, 151), :'long_a');
+SELECT pg_temp.ready('readiness long', 0.5, 200), pg_temp.ready('readiness long', 0.5, 150), pg_temp.ready('readiness long', 151, 200);
+SELECT partreg.unlock_partition('readiness long', 'a', pg_temp.hours(150, 151), :'long_a'),
+       partreg.retire_partition('readiness long', 'b', pg_temp.hours(150.5, 151.5), :'long_b');
+SELECT pg_temp.ready('readiness long', 0.5, 200), pg_temp.ready('readiness long', 0.5, 150.5), pg_temp.ready('readiness long', 151.5, 200);
+SELECT partreg.set_readiness_rule('readiness long', 'any', :'long_token');
+SELECT pg_temp.ready('readiness long', 0, 200.5), pg_temp.ready('readiness long', 0, 201);
+-- Those that come later join them, before and after; nothing else changes.
+SELECT count(partreg.retire_partition('readiness long', 'b', pg_temp.hours(n + 0.5, n + 1.5), :'long_b')) FROM generate_series(0, 199) n WHERE n <> 150;
+SELECT pg_temp.supply('readiness long', 'a', :'long_a', 200, 201), pg_temp.supply('readiness long', 'a', :'long_a', -1, 0);
+SELECT pg_temp.supply('readiness long', 'a', :'long_a', 201, 202), pg_temp.supply('readiness long', 'a', :'long_a', -2, -1);
+SELECT a, b, pg_temp.ready('readiness long', a, b)
+FROM (VALUES (-2, 202), (-2.5, 202), (-2, 202.5), (20, 50), (168, 201), (-1, 40)) v (a, b);
+SELECT partreg.retire_partition('readiness long', 'a', pg_temp.hours(10, 11), :'long_a'), partreg.retire_partition('readiness long', 'a', pg_temp.hours(190, 191), :'long_a');
+SELECT a, b, pg_temp.ready('readiness long', a, b)
+FROM (VALUES (-2, 10), (11, 190), (191, 202), (9.5, 10.5), (10.5, 11.5), (189.5, 190.5)) v (a, b);
+SELECT * FROM partreg.verify('readiness long');
+
+-- The answer is of now: what changes within a function is seen by it.
+DO $$
+DECLARE
+    token text := partreg.register_provider('do', partreg.register_source('readiness do', 'team'));
+    during tstzrange := pg_temp.hours(0, 1);
+BEGIN
+    ASSERT NOT partreg.check_readiness('readiness do', during);
+    PERFORM partreg.register_partition('readiness do', 'do', during, token);
+    FOR i IN 1 .. 3 LOOP
+        PERFORM partreg.unlock_partition('readiness do', 'do', during, token);
+        ASSERT partreg.check_readiness('readiness do', during);
+        PERFORM partreg.lock_partition('readiness do', 'do', during, token);
+        ASSERT NOT partreg.check_readiness('readiness do', during);
+    END LOOP;
+    PERFORM partreg.unlock_partition('readiness do', 'do', during, token);
+    ASSERT partreg.check_readiness('readiness do', during);
+    PERFORM partreg.retire_partition('readiness do', 'do', during, token);
+    ASSERT NOT partreg.check_readiness('readiness do', during);
+END;
+$$;
+
 -- A rollback takes back what was told, also within a transaction.
 BEGIN;
 SELECT partreg.lock_partition('readiness', 'a', pg_temp.hours(0, 1), :'a');

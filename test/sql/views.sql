@@ -44,6 +44,14 @@ FROM partreg.locks WHERE source_name = 'views' ORDER BY 1, 2;
 SELECT event, provider_name, during, actor, holder, reason, at BETWEEN :'began' AND clock_timestamp() AS at_now
 FROM partreg.events WHERE source_name LIKE 'views%' ORDER BY event_id;
 
+-- Abandoned is by the clock, not by when the transaction began.
+SET SESSION AUTHORIZATION regress_views_team;
+BEGIN;
+SELECT partreg.lock_partition('views', 'b', '[2024-01-01, 2024-01-02)', :'b', 'job 2', '0');
+SELECT abandoned FROM partreg.locks WHERE source_name = 'views' AND provider_name = 'b';
+ROLLBACK;
+SET SESSION AUTHORIZATION regress_views_reader;
+
 -- Ids of events rise; at does, too.
 SELECT bool_and(at >= before) AS in_order
 FROM (SELECT at, lag(at) OVER (ORDER BY event_id) AS before FROM partreg.events WHERE source_name LIKE 'views%') e;

@@ -236,7 +236,7 @@ for my $cycle (1 .. $cycles)
 	  map { "cycle $cycle: $_->[0]: $_->[1]" } @{ $client->rows('SELECT * FROM partreg.verify()') };
 
 	# Begin again before all is said.
-	if ($cycle % 10 == 0)
+	if ($cycle % 10 == 0 && $cycle < $cycles)
 	{
 		for my $provider (qw(p q))
 		{
@@ -250,7 +250,7 @@ for my $cycle (1 .. $cycles)
 }
 
 note "$cycles crashes, $acknowledged transactions acknowledged, $in_doubt in doubt";
-cmp_ok($acknowledged, '>', $cycles * CLIENTS * 10, 'there was load');
+cmp_ok($acknowledged, '>', $cycles * CLIENTS * 2, 'there was load');
 cmp_ok($idle, '<=', $cycles * CLIENTS / 10, 'of all clients');
 cmp_ok($in_doubt, '>', $cycles, 'and transactions were under way');
 is_deeply(\@lost, [], "nothing acknowledged is lost ($cycles crashes, $acknowledged transactions)");
