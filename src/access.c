@@ -70,7 +70,7 @@ caller_name_datum(void)
 	return NameGetDatum(name);
 }
 
-pg_attribute_noreturn() static void
+pg_noreturn static void
 deny(void)
 {
 	ereport(ERROR,
@@ -92,7 +92,7 @@ raise_concurrent_change(void)
 			 errhint("Repeat the transaction.")));
 }
 
-pg_attribute_noreturn() static void
+pg_noreturn static void
 raise_unknown_provider(const char *source_name, const char *provider_name)
 {
 	ereport(ERROR,

@@ -5,6 +5,7 @@
 #ifndef PARTREG_ACCESS_H
 #define PARTREG_ACCESS_H
 
+#include "compat.h"
 /* What a caller has shown to be entitled to */
 typedef struct Access
 {
@@ -32,7 +33,7 @@ extern void access_source(const char *source_name, const char *token,
 extern void access_source_by_token(const char *token, Access *access);
 extern void access_owner(const char *source_name, const char *provider_name,
 						 Access *access);
-pg_attribute_noreturn() extern void raise_concurrent_change(void);
+pg_noreturn extern void raise_concurrent_change(void);
 extern char *caller_name(void);
 extern Datum caller_name_datum(void);
 

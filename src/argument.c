@@ -196,7 +196,7 @@ argument_role(FunctionCallInfo fcinfo, int argno)
 	return role;
 }
 
-pg_attribute_noreturn() static void
+pg_noreturn static void
 bad_range(const char *why)
 {
 	ereport(ERROR,

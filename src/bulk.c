@@ -534,7 +534,7 @@ warn_of_partial(const Bulk *bulk)
 }
 
 /* Nothing lay within the range. */
-pg_attribute_noreturn() static void
+pg_noreturn static void
 raise_none_within(const Bulk *bulk)
 {
 	ereport(ERROR,
@@ -569,6 +569,9 @@ for_each_batch(Bulk *bulk, const char *event, const char *done,
 			MemoryContext old = MemoryContextSwitchTo(memory);
 
 			found += batch.count;
+			lockrow_refuse_old_snapshot(bulk->access.source_id,
+										bulk->access.provider_id,
+										bulk->during);
 			work(bulk, &batch, arg);
 			UnregisterSnapshot(batch.snapshot);
 			MemoryContextSwitchTo(old);
@@ -578,8 +581,6 @@ for_each_batch(Bulk *bulk, const char *event, const char *done,
 	}
 	if (found == 0)
 		raise_none_within(bulk);
-	lockrow_refuse_old_snapshot(bulk->access.source_id,
-								bulk->access.provider_id, bulk->during);
 	warn_of_partial(bulk);
 	return bulk_end(bulk, event);
 }

@@ -38,6 +38,15 @@ calendar_leave(int level)
 	AtEOXact_GUC(true, level);
 }
 
+pg_noreturn static void
+raise_too_many_steps(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("too many steps for one call"),
+			 errhint("Register the range in several calls.")));
+}
+
 /* The k-th bound, between calendar_enter() and calendar_leave(). */
 int64
 calendar_bound(const Calendar *calendar, int64 k)
@@ -54,10 +63,7 @@ calendar_bound(const Calendar *calendar, int64 k)
 		pg_mul_s64_overflow(calendar->step.day, k, &days) ||
 		pg_mul_s64_overflow(calendar->step.time, k, &span.time) ||
 		months != (int32) months || days != (int32) days)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("too many steps for one call"),
-				 errhint("Register the range in several calls.")));
+		raise_too_many_steps();
 	span.month = (int32) months;
 	span.day = (int32) days;
 	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
@@ -92,6 +98,29 @@ argument_calendar(FunctionCallInfo fcinfo, int step_argno, int zone_argno,
 				 errhint("For example '1 hour', '1 day' or '1 month'.")));
 }
 
+/* The k-th bound, or INTERVAL_MAX where it lies beyond the last timestamp */
+static int64
+bound_or_beyond(const Calendar *calendar, int64 k)
+{
+	MemoryContext memory = CurrentMemoryContext;
+	volatile int64 bound = INTERVAL_MAX;
+
+	/* Arithmetic alone, which holds nothing that would have to be let go. */
+	PG_TRY();
+	{
+		bound = calendar_bound(calendar, k);
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_DATETIME_VALUE_OUT_OF_RANGE)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(memory);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return bound;
+}
+
 /*
  * How many steps lead from the start to an end?  Complains if it is no whole
  * number.
@@ -106,6 +135,8 @@ calendar_steps(const Calendar *calendar, int64 end)
 	{
 		uint64		length = (uint64) end - (uint64) calendar->start;
 
+		if (length / (uint64) calendar->step.time > PG_INT64_MAX)
+			raise_too_many_steps();
 		steps = (int64) (length / (uint64) calendar->step.time);
 		bound = length % (uint64) calendar->step.time == 0 ? end
 			: INTERVAL_MAX;
@@ -116,7 +147,7 @@ calendar_steps(const Calendar *calendar, int64 end)
 
 		while (bound < end)
 		{
-			int64		next = calendar_bound(calendar, ++steps);
+			int64		next = bound_or_beyond(calendar, ++steps);
 
 			CHECK_FOR_INTERRUPTS();
 			if (next <= bound)

@@ -11,6 +11,11 @@
 #include "varatt.h"
 #endif
 
+/* From 18 on, the word for a function that does not return. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* From 16 on, one argument more: where to put a soft error. */
 #if PG_VERSION_NUM >= 160000
 #define make_range_compat(typcache, lower, upper, empty) \

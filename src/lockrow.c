@@ -111,8 +111,7 @@ lockrow_find(int32 source_id, int32 provider_id, TimeInterval during,
 
 /*
  * Under REPEATABLE READ and SERIALIZABLE: does the transaction's snapshot know
- * the lock rows of a provider that overlap a window as they are now?  Their
- * partitions are locked.
+ * the lock rows of a provider that lie within a window as they are now?
  */
 void
 lockrow_refuse_old_snapshot(int32 source_id, int32 provider_id,
@@ -136,7 +135,9 @@ lockrow_refuse_old_snapshot(int32 source_id, int32 provider_id,
 			bool		isnull;
 			ItemPointer tid = &overlap.scan.slot->tts_tid;
 
-			if (DatumGetInt32(catalog_row_value(&overlap.scan,
+			if (overlap.during.start < window.start ||
+				overlap.during.end > window.end ||
+				DatumGetInt32(catalog_row_value(&overlap.scan,
 												Anum_lock_provider_id,
 												&isnull)) != provider_id)
 				continue;

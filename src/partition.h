@@ -6,6 +6,7 @@
 #define PARTREG_PARTITION_H
 
 #include "access.h"
+#include "compat.h"
 #include "fmgr.h"
 #include "interval.h"
 #include "lockrow.h"
@@ -45,7 +46,7 @@ extern void partition_record(const Partition *partition, const char *event,
 							 const char *holder, const char *reason);
 extern const char *argument_holder(FunctionCallInfo fcinfo, int argno);
 extern void require_partition_arguments(FunctionCallInfo fcinfo);
-pg_attribute_noreturn() extern void raise_held(TimeInterval during,
+pg_noreturn extern void raise_held(TimeInterval during,
 											   const char *provider_name,
 											   const LockRow *lock);
 
