@@ -67,7 +67,9 @@ CREATE TABLE partreg.partition (
     end_at            timestamptz NOT NULL CHECK (end_at > start_at),
     registered_at     timestamptz NOT NULL,
     first_unlocked_at timestamptz,
-    PRIMARY KEY (provider_id, length_class, start_at, end_at)
+    -- Room for the second entry of a row whose first unlock is not a HOT update:
+    -- without it each page of the index splits, and stays half empty.
+    PRIMARY KEY (provider_id, length_class, start_at, end_at) WITH (fillfactor = 65)
 ) USING heap;
 COMMENT ON TABLE partreg.partition IS 'internal: which provider supplies which interval, and since when it has';
 COMMENT ON COLUMN partreg.partition.length_class IS 'the smallest c with end_at - start_at <= 2^c microseconds';
