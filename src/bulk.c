@@ -184,46 +184,23 @@ timestamps_array(Datum *items, int count)
 #define INSERT_PARAMETER_TYPES \
 	EVENT_PARAMETER_TYPES, INT2ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID
 
-/*
- * Insert a batch as if all of it were new; false: it is not, and nothing was
- * inserted.  ON CONFLICT takes about three times as long (it looks at the index
- * twice, and marks and unmarks each row), so that is left for those batches
- * that need it.
- */
-static bool
-insert_new_batch(Datum *values, const char *nulls)
+typedef struct Insertion
 {
-	static Statement insert_new = {
+	Datum	   *values;
+	const char *nulls;
+} Insertion;
+
+/* Insert a batch as if all of it were new. */
+static bool
+insert_new(void *arg)
+{
+	static Statement insert = {
 		INSERT_BATCH(""), INSERT_PARAMETERS, {INSERT_PARAMETER_TYPES}
 	};
-	MemoryContext memory = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool inserted = true;
+	Insertion  *insertion = arg;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(memory);
-	PG_TRY();
-	{
-		statement_run(&insert_new, values, nulls);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(memory);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
-			ReThrowError(error);
-		FreeErrorData(error);
-		inserted = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(memory);
-	CurrentResourceOwner = owner;
-	return inserted;
+	statement_run(&insert, insertion->values, insertion->nulls);
+	return true;
 }
 
 /* Register the steps from one up to, but not including, another. */
@@ -259,7 +236,13 @@ register_batch(Bulk *bulk, const Calendar *calendar, int64 from, int64 to)
 										true, TYPALIGN_SHORT));
 	values[EVENT_PARAMETERS + 1] = timestamps_array(starts, count);
 	values[EVENT_PARAMETERS + 2] = timestamps_array(ends, count);
-	if (!insert_new_batch(values, nulls))
+	/*
+	 * ON CONFLICT takes about three times as long (it looks at the index
+	 * twice, and marks and unmarks each row), so that is left for those
+	 * batches that need it.
+	 */
+	if (!statements_attempt(insert_new, &(Insertion) {values, nulls},
+							ERRCODE_UNIQUE_VIOLATION))
 		statement_run(&insert_missing, values, nulls);
 	bulk_count(bulk);
 }
@@ -413,41 +396,47 @@ count_batch(const Bulk *bulk, const Batch *batch)
 	return DatumGetInt64(statement_result(0, 1, &isnull));
 }
 
+typedef struct BatchLocking
+{
+	const Bulk *bulk;
+	Batch	   *batch;
+	ResourceOwner owner;		/* of the batch's snapshot */
+} BatchLocking;
+
+/* Lock the rows of a batch and take its snapshot; false: they are not all. */
+static bool
+try_to_lock_batch(void *arg)
+{
+	BatchLocking *locking = arg;
+	Batch	   *batch = locking->batch;
+
+	lock_rows(locking->bulk, batch);
+	if (batch->count == 0)
+		return true;
+	batch->snapshot = RegisterSnapshotOnOwner(GetTransactionSnapshot(),
+											  locking->owner);
+	if (count_batch(locking->bulk, batch) == batch->count)
+		return true;
+	UnregisterSnapshotFromOwner(batch->snapshot, locking->owner);
+	return false;
+}
+
 /*
  * Lock the rows of the next batch, and take its snapshot; false: there are no
  * more in this class.
  *
  * If some were registered between them while we waited, all the rows of the
- * batch are let go, by rolling back a subtransaction, and locked anew: to lock
- * only the newcomers would be out of order.
+ * batch are let go, with the subtransaction that locked them, and locked anew:
+ * to lock only the newcomers would be out of order.
  */
 static bool
 lock_batch(Bulk *bulk, Batch *batch)
 {
-	MemoryContext memory = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	bool		complete;
+	BatchLocking locking = {bulk, batch, CurrentResourceOwner};
 
 	batch->last_before = batch->last;
-	do
-	{
+	while (!statements_attempt(try_to_lock_batch, &locking, 0))
 		CHECK_FOR_INTERRUPTS();
-		BeginInternalSubTransaction(NULL);
-		MemoryContextSwitchTo(memory);
-		lock_rows(bulk, batch);
-		batch->snapshot = RegisterSnapshotOnOwner(GetTransactionSnapshot(),
-												  owner);
-		complete = batch->count == 0 ||
-			count_batch(bulk, batch) == batch->count;
-		if (complete)
-			ReleaseCurrentSubTransaction();
-		else
-			RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(memory);
-		CurrentResourceOwner = owner;
-		if (!complete || batch->count == 0)
-			UnregisterSnapshot(batch->snapshot);
-	} while (!complete);
 	bulk->now = GetCurrentTimestamp();
 	return batch->count > 0;
 }

@@ -23,6 +23,8 @@
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "tcop/utility.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
@@ -176,6 +178,44 @@ statement_run_latest(Statement *statement, Datum *values, const char *nulls)
 
 	UnregisterSnapshot(snapshot);
 	return rows;
+}
+
+/*
+ * Run statements in a subtransaction, which is rolled back if `attempt` returns
+ * false or fails with the tolerated SQLSTATE (0: with none); true: it was not.
+ * Any other error is passed on, from outside of the subtransaction.
+ */
+bool
+statements_attempt(bool (*attempt) (void *arg), void *arg, int tolerated)
+{
+	MemoryContext memory = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+	volatile bool done = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(memory);
+	PG_TRY();
+	{
+		done = attempt(arg);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(memory);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+
+	if (done)
+		ReleaseCurrentSubTransaction();
+	else
+		RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(memory);
+	CurrentResourceOwner = owner;
+	if (error != NULL && error->sqlerrcode != tolerated)
+		ReThrowError(error);
+	return done;
 }
 
 /* One value of the last statement's result; columns count from 1. */

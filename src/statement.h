@@ -29,6 +29,8 @@ extern uint64 statement_run_in(Statement *statement, Datum *values,
 							   const char *nulls, Snapshot snapshot);
 extern uint64 statement_run_latest(Statement *statement, Datum *values,
 								   const char *nulls);
+extern bool statements_attempt(bool (*attempt) (void *arg), void *arg,
+							   int tolerated);
 extern Datum statement_result(uint64 row, int column, bool *isnull);
 
 #endif							/* PARTREG_STATEMENT_H */
