@@ -25,21 +25,21 @@ CREATE FUNCTION partreg._problems(wanted integer)
          WHERE wanted IS NULL
            AND NOT EXISTS (SELECT FROM partreg.source s WHERE s.id = p.source_id)
         UNION ALL
-        SELECT NULL::integer, format('partition %s of provider number %s belongs to no provider',
-                            tstzrange(p.start_at, p.end_at), p.provider_id)
+        SELECT NULL::integer, format('partition [%s, %s) of provider number %s belongs to no provider',
+                                   p.start_at, p.end_at, p.provider_id)
           FROM partreg.partition p
          WHERE wanted IS NULL
            AND NOT EXISTS (SELECT FROM partreg.provider v WHERE v.id = p.provider_id)
         UNION ALL
-        SELECT c.source_id, format('span %s of provider number %s belongs to no provider of the source',
-                                   tstzrange(c.span_start, c.span_end), c.provider_id)
+        SELECT c.source_id, format('span [%s, %s) of provider number %s belongs to no provider of the source',
+                                   c.span_start, c.span_end, c.provider_id)
           FROM partreg.coverage c
          WHERE (wanted IS NULL OR c.source_id = wanted)
            AND NOT EXISTS (SELECT FROM partreg.provider v
                             WHERE v.id = c.provider_id AND v.source_id = c.source_id)
         UNION ALL
-        SELECT l.source_id, format('lock on %s of provider number %s belongs to no partition of the source',
-                                   tstzrange(l.start_at, l.end_at), l.provider_id)
+        SELECT l.source_id, format('lock on [%s, %s) of provider number %s belongs to no partition of the source',
+                                   l.start_at, l.end_at, l.provider_id)
           FROM partreg.lock l
          WHERE (wanted IS NULL OR l.source_id = wanted)
            AND NOT EXISTS (SELECT FROM partreg.partition p
@@ -47,6 +47,21 @@ CREATE FUNCTION partreg._problems(wanted integer)
                             WHERE p.provider_id = l.provider_id AND p.length_class = l.length_class
                               AND p.start_at = l.start_at AND p.end_at = l.end_at
                               AND v.source_id = l.source_id)
+        UNION ALL
+        -- What the tables' own constraints do not refuse
+        SELECT s.id, format('the rule of the source is %L', s.rule)
+          FROM partreg.source s
+         WHERE (wanted IS NULL OR s.id = wanted) AND s.rule NOT IN ('any', 'all')
+        UNION ALL
+        SELECT l.source_id, format('lock on [%s, %s) of provider number %s has the state %L',
+                                   l.start_at, l.end_at, l.provider_id, l.state)
+          FROM partreg.lock l
+         WHERE (wanted IS NULL OR l.source_id = wanted) AND l.state NOT IN ('locked', 'failed')
+        UNION ALL
+        SELECT c.source_id, format('span [%s, %s) of provider number %s holds nothing',
+                                   c.span_start, c.span_end, c.provider_id)
+          FROM partreg.coverage c
+         WHERE (wanted IS NULL OR c.source_id = wanted) AND c.span_end <= c.span_start
         UNION ALL
         -- Where no index scan would find it
         SELECT v.source_id, format('partition %s of provider %s is filed under a wrong length class',
@@ -63,7 +78,7 @@ CREATE FUNCTION partreg._problems(wanted integer)
           FROM (SELECT c.source_id, c.provider_id, c.span_start, c.span_end,
                        lead(c.span_start) OVER w AS next_start, lead(c.span_end) OVER w AS next_end
                   FROM partreg.coverage c
-                 WHERE wanted IS NULL OR c.source_id = wanted
+                 WHERE (wanted IS NULL OR c.source_id = wanted) AND c.span_end > c.span_start
                 WINDOW w AS (PARTITION BY c.provider_id ORDER BY c.span_start)) a
           CROSS JOIN LATERAL (VALUES (a.next_start, a.next_end)) AS b (span_start, span_end)
           JOIN partreg.provider v ON v.id = a.provider_id
@@ -79,7 +94,7 @@ CREATE FUNCTION partreg._problems(wanted integer)
                  GROUP BY p.provider_id) unlocked ON unlocked.provider_id = v.id
           LEFT JOIN (SELECT c.provider_id, partreg.coalesce_ranges(tstzrange(c.span_start, c.span_end)) AS ranges
                   FROM partreg.coverage c
-                 WHERE wanted IS NULL OR c.source_id = wanted
+                 WHERE (wanted IS NULL OR c.source_id = wanted) AND c.span_end > c.span_start
                  GROUP BY c.provider_id) covered ON covered.provider_id = v.id
          CROSS JOIN LATERAL unnest(unlocked.ranges - coalesce(covered.ranges, '{}')) AS piece
         UNION ALL
@@ -87,7 +102,7 @@ CREATE FUNCTION partreg._problems(wanted integer)
           FROM partreg.provider v
           JOIN (SELECT c.provider_id, partreg.coalesce_ranges(tstzrange(c.span_start, c.span_end)) AS ranges
                   FROM partreg.coverage c
-                 WHERE wanted IS NULL OR c.source_id = wanted
+                 WHERE (wanted IS NULL OR c.source_id = wanted) AND c.span_end > c.span_start
                  GROUP BY c.provider_id) covered ON covered.provider_id = v.id
           LEFT JOIN (SELECT p.provider_id, partreg.coalesce_ranges(tstzrange(p.start_at, p.end_at)) AS ranges
                   FROM partreg.partition p

@@ -89,6 +89,12 @@ BEGIN
             HINT = 'The name is taken as it is written, without folding its case.';
     END IF;
 
+    IF EXISTS (SELECT FROM pg_extension e JOIN pg_roles r ON r.oid = e.extowner
+                WHERE e.extname = 'partition_registry' AND r.rolname = grantee) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'the owner of the extension has all privileges, and keeps them';
+    END IF;
+
     -- One at a time: GRANTs on one object at once fail with an internal error.
     LOCK TABLE partreg._routine_level IN ACCESS EXCLUSIVE MODE;
 
@@ -114,8 +120,8 @@ COMMENT ON FUNCTION partreg.grant_privileges(text, text) IS
     'gives a role exactly one level: none, reader, writer or admin; for the owner of the extension';
 
 -- Which level a role has: the highest one of which, and of all levels below it,
--- it may call every routine that anybody but the owner may call.  (What an
--- upgrade has just added is granted to nobody yet.)  A role to which somebody
+-- it may call every routine that anybody but the owner may call.  What an
+-- upgrade, in this transaction, has just added does not count.  A role to which somebody
 -- granted single routines by hand has none.
 CREATE VIEW partreg._granted_level (grantee, level) AS
     WITH granted AS (
@@ -125,6 +131,7 @@ CREATE VIEW partreg._granted_level (grantee, level) AS
           JOIN partreg._routine_level l ON l.routine = p.proname
          CROSS JOIN LATERAL aclexplode(p.proacl) a
          WHERE p.pronamespace = 'partreg'::regnamespace AND a.grantee NOT IN (0, p.proowner)
+           AND p.xmin <> pg_current_xact_id()::xid
     )
     SELECT DISTINCT ON (r.rolname) r.rolname::text, mine.level
       FROM granted mine

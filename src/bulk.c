@@ -19,6 +19,7 @@
 #include "access/genam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -454,13 +455,14 @@ refuse_other_holders(const Bulk *bulk, const Batch *batch, const char *holder,
 		"  FROM partreg.lock l"
 		" WHERE l.source_id = $1 AND l.state = 'locked' AND l.holder <> $7"
 		"   AND ($8 IS NULL OR l.lease_expires_at IS NULL OR l.lease_expires_at > $8)"
-		"   AND l.provider_id = $2 AND l.length_class = $3"
-		"   AND l.start_at >= $4 AND l.start_at <= $5 AND l.end_at <= $6"
+		"   AND" IS_IN_BATCH(l)
 		" ORDER BY l.start_at, l.end_at LIMIT 1",
-		8, {INT4OID, INT4OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID}
+		EVENT_PARAMETERS + BATCH_PARAMETERS,
+		{INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, NAMEOID, TEXTOID,
+		TIMESTAMPTZOID, INT8OID, INT4OID, BATCH_PARAMETER_TYPES}
 	};
-	Datum		values[8];
-	char		nulls[9] = "        ";
+	Datum		values[EVENT_PARAMETERS + BATCH_PARAMETERS];
+	char		nulls[EVENT_PARAMETERS + BATCH_PARAMETERS + 1] = "  nnnn  nn      ";
 	LockRow		lock;
 	bool		isnull;
 
@@ -468,10 +470,7 @@ refuse_other_holders(const Bulk *bulk, const Batch *batch, const char *holder,
 		return;
 	values[0] = Int32GetDatum(bulk->access.source_id);
 	values[1] = Int32GetDatum(bulk->access.provider_id);
-	values[2] = Int16GetDatum(batch->length_class);
-	values[3] = TimestampTzGetDatum(batch->last_before.start);
-	values[4] = TimestampTzGetDatum(batch->last.start);
-	values[5] = TimestampTzGetDatum(bulk->during.end);
+	batch_parameters(bulk, batch, &values[EVENT_PARAMETERS]);
 	values[6] = CStringGetTextDatum(holder);
 	if (leases)
 		values[7] = TimestampTzGetDatum(bulk->now);
@@ -533,6 +532,20 @@ raise_none_within(const Bulk *bulk)
 			 errhint("The view partreg.partitions lists the partitions there are.")));
 }
 
+/* A window that the partitions of a batch lie within, and not many others */
+static TimeInterval
+batch_window(const Bulk *bulk, const Batch *batch)
+{
+	TimeInterval window = {batch->last_before.start, bulk->during.end};
+	int64		end;
+
+	if (batch->length_class < 62 &&
+		!pg_add_s64_overflow(batch->last.start,
+							 INT64CONST(1) << batch->length_class, &end))
+		window.end = Min(window.end, end);
+	return window;
+}
+
 /*
  * Do something to every batch of the provider's partitions that lie within the
  * range; returns how many it changed.
@@ -560,7 +573,7 @@ for_each_batch(Bulk *bulk, const char *event, const char *done,
 			found += batch.count;
 			lockrow_refuse_old_snapshot(bulk->access.source_id,
 										bulk->access.provider_id,
-										bulk->during);
+										batch_window(bulk, &batch));
 			work(bulk, &batch, arg);
 			UnregisterSnapshot(batch.snapshot);
 			MemoryContextSwitchTo(old);
@@ -734,6 +747,7 @@ unlock_partitions(PG_FUNCTION_ARGS)
 {
 	Bulk		bulk;
 	UnlockWork	work = {0};
+	MemoryContext spans;
 	int64		changed;
 
 	require_partition_arguments(fcinfo);
@@ -742,8 +756,17 @@ unlock_partitions(PG_FUNCTION_ARGS)
 	work.holder = argument_holder(fcinfo, 4);
 	work.memory = CurrentMemoryContext;
 	changed = for_each_batch(&bulk, "unlock", "unlocked", unlock_work, &work);
+	spans = AllocSetContextCreate(CurrentMemoryContext, "partreg spans",
+								  ALLOCSET_DEFAULT_SIZES);
 	for (size_t i = 0; i < work.never_unlocked.count; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(spans);
+
 		coverage_add(&bulk.access, work.never_unlocked.items[i]);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(spans);
+		bulk_progress(&bulk, "unlocked");
+	}
 	write_end();
 	PG_RETURN_INT64(changed);
 }

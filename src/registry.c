@@ -3,10 +3,11 @@
  *		Sources and providers: who they are, what opens them, what is asked of
  *		them.
  *
- * What makes more necessary for being ready (a narrower choice of effective
- * time never does, a wider one may) takes availability away, so it is a
- * withdrawal: it counts the provider's epoch up, after all open writers of the
- * provider, and a REPEATABLE READ transaction that began before notices.
+ * Who a provider is asked for by rule "all" decides what is ready, so a change
+ * of its effective range is handled like a withdrawal: after all open writers of
+ * the provider, and counting its epoch up, which a REPEATABLE READ transaction
+ * that began before notices.  A change of the rule, or a new provider, is one
+ * row that a snapshot has or has not.
  */
 #include "postgres.h"
 
@@ -275,7 +276,8 @@ Datum
 set_effective(PG_FUNCTION_ARGS)
 {
 	static Statement update_effective = {
-		"UPDATE partreg.provider SET effective = $2, epoch = epoch + 1 WHERE id = $1",
+		"UPDATE partreg.provider SET effective = $2, epoch = epoch + 1"
+		" WHERE id = $1 AND effective <> $2",
 		2, {INT4OID, TSTZRANGEOID}
 	};
 	Access		access;
@@ -289,8 +291,8 @@ set_effective(PG_FUNCTION_ARGS)
 					&access);
 	values[0] = Int32GetDatum(access.provider_id);
 	values[1] = argument_effective(fcinfo, 2);
-	statement_run(&update_effective, values, NULL);
-	record("change_provider", &access, GetCurrentTimestamp());
+	if (statement_run(&update_effective, values, NULL) > 0)
+		record("change_provider", &access, GetCurrentTimestamp());
 	write_end();
 	PG_RETURN_VOID();
 }
@@ -307,7 +309,8 @@ Datum
 set_trusted_role(PG_FUNCTION_ARGS)
 {
 	static Statement update_trusted_role = {
-		"UPDATE partreg.provider SET trusted_role = $2 WHERE id = $1", 2, {INT4OID, TEXTOID}
+		"UPDATE partreg.provider SET trusted_role = $2"
+		" WHERE id = $1 AND trusted_role IS DISTINCT FROM $2", 2, {INT4OID, TEXTOID}
 	};
 	Access		access;
 	Datum		values[2];
@@ -327,8 +330,8 @@ set_trusted_role(PG_FUNCTION_ARGS)
 		nulls[1] = 'n';
 	else
 		values[1] = CStringGetTextDatum(role);
-	statement_run(&update_trusted_role, values, nulls);
-	record("change_provider", &access, GetCurrentTimestamp());
+	if (statement_run(&update_trusted_role, values, nulls) > 0)
+		record("change_provider", &access, GetCurrentTimestamp());
 	write_end();
 	PG_RETURN_VOID();
 }

@@ -156,6 +156,7 @@ uint64
 statement_run_in(Statement *statement, Datum *values, const char *nulls,
 				 Snapshot snapshot)
 {
+	MemoryContext memory = CurrentMemoryContext;
 	int			code;
 
 	SPI_freetuptable(SPI_tuptable);
@@ -164,6 +165,7 @@ statement_run_in(Statement *statement, Datum *values, const char *nulls,
 	if (code < 0)
 		elog(ERROR, "SPI_execute_snapshot failed: %s",
 			 SPI_result_code_string(code));
+	MemoryContextSwitchTo(memory);
 	return SPI_processed;
 }
 

@@ -145,6 +145,24 @@ BEGIN;
 DELETE FROM partreg.provider WHERE id = (SELECT provider FROM id WHERE source_name = 'verify too');
 SELECT pg_temp.found();
 ROLLBACK;
+-- What no constraint refuses: words that mean nothing, spans that hold nothing,
+-- locks that end before they start.
+BEGIN;
+UPDATE partreg.source SET rule = 'some' WHERE name = 'verify';
+SELECT pg_temp.found();
+ROLLBACK;
+BEGIN;
+UPDATE partreg.lock SET state = 'lost' WHERE state = 'failed' AND provider_id IN (SELECT provider FROM id);
+SELECT pg_temp.found();
+ROLLBACK;
+BEGIN;
+INSERT INTO partreg.coverage SELECT source, provider, '2030-01-01', '2030-01-01' FROM id WHERE (source_name, provider_name) = ('verify', 'b');
+SELECT pg_temp.found();
+ROLLBACK;
+BEGIN;
+UPDATE partreg.lock SET end_at = start_at - interval '1 day' WHERE state = 'failed' AND provider_id IN (SELECT provider FROM id);
+SELECT pg_temp.found();
+ROLLBACK;
 \pset tuples_only off
 
 -- A reader may ask; an unknown source is an error.
