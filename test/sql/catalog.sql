@@ -12,10 +12,14 @@ CREATE TEMP VIEW member AS
     JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
     WHERE d.deptype = 'e' AND e.extname = 'partition_registry';
 
--- Every object has a comment.
+-- Every object has a comment.  (From PostgreSQL 17 on, the types of rows and of
+-- arrays are members too, which come with another object.)
 SELECT pg_describe_object(classid, objid, 0) AS no_comment
 FROM member
 WHERE obj_description(objid, classid::regclass::name) IS NULL
+  AND NOT (classid = 'pg_type'::regclass AND objid IN
+           (SELECT t.oid FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+            WHERE t.typcategory = 'A' OR c.relkind <> 'c'))
 ORDER BY 1;
 
 -- All that is in the schema belongs to the extension.
