@@ -55,7 +55,7 @@ BEGIN
         SELECT c.oid::regclass AS relation
           FROM pg_class c
          WHERE c.relnamespace = 'partreg'::regnamespace
-           AND c.relkind = 'v' AND c.relname NOT LIKE '\_%'
+           AND c.relkind = 'v' AND left(c.relname, 1) <> '_'
     LOOP
         EXECUTE format('GRANT SELECT ON TABLE %s TO %I', target.relation, grantee);
     END LOOP;
@@ -200,5 +200,22 @@ BEGIN
     LOOP
         EXECUTE format('REVOKE ALL ON %s %s FROM %s', gone.kind, gone.name, gone.grantee);
     END LOOP;
+END;
+$$;
+
+-- Whoever may drop pgcrypto, or the schema it is in, may with CASCADE drop what
+-- depends on it: this extension, and all that is registered.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_catalog.pg_extension e
+                 JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+                 JOIN pg_catalog.pg_database d ON d.datname = current_database()
+                 JOIN pg_catalog.pg_roles r
+                   ON r.oid IN (e.extowner, CASE WHEN n.nspowner = 'pg_database_owner'::regrole
+                                                 THEN d.datdba ELSE n.nspowner END)
+                WHERE e.extname = 'pgcrypto' AND NOT r.rolsuper) THEN
+        RAISE WARNING 'a role that is no superuser can drop pgcrypto, and with it partition_registry and all its data'
+            USING HINT = 'Let a superuser create pgcrypto in a schema of its own before: CREATE SCHEMA pgcrypto; CREATE EXTENSION pgcrypto SCHEMA pgcrypto.';
+    END IF;
 END;
 $$;

@@ -28,6 +28,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -70,8 +71,8 @@ caller_name_datum(void)
 	return NameGetDatum(name);
 }
 
-pg_noreturn static void
-deny(void)
+void
+access_deny(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -195,13 +196,18 @@ find_credentials(const char *source_name, const char *provider_name,
 	UnregisterSnapshot(snapshot);
 }
 
-/* Is this one of the tokens?  Both are always compared. */
+/*
+ * Is this one of the tokens?  Both are always compared.  `by_old` is set when
+ * it is the one before the last rotation.
+ */
 static bool
-opens(const TokenDigest *digest, const Credentials *credentials)
+opens(const TokenDigest *digest, const Credentials *credentials, bool *by_old)
 {
 	bool		current = token_digest_equals(digest, credentials->digest);
 	bool		old = token_digest_equals(digest, credentials->old_digest);
 
+	if (old)
+		*by_old = true;
 	return current || old;
 }
 
@@ -215,8 +221,15 @@ is_trusted(const Credentials *provider)
 	Oid			caller = GetOuterUserId();
 	Oid			role;
 
-	if (provider->trusted_role == NULL || provider->revoked)
+	/*
+	 * In a security-restricted operation (ANALYZE, REINDEX, ...) code runs for
+	 * a table's owner and must not act for the caller.
+	 */
+	if (provider->trusted_role == NULL || provider->revoked ||
+		InSecurityRestrictedOperation())
 		return false;
+	/* A transaction that has all its locks has heard of no REVOKE since. */
+	AcceptInvalidationMessages();
 	role = get_role_oid(provider->trusted_role, true);
 	return OidIsValid(role) &&
 		has_privs_of_role(caller, role) &&
@@ -234,35 +247,37 @@ judge_provider(const char *source_name, const char *provider_name,
 	TokenKind	kind;
 	bool		opens_source;
 	bool		opens_provider;
+	bool		by_old = false;
 
 	kind = token_parse(token == NULL ? "" : token, &digest);
 	if (token != NULL && kind == TOKEN_MALFORMED)
-		deny();
+		access_deny();
 
 	find_credentials(source_name, provider_name, &source, &provider);
-	opens_source = opens(&digest, &source);
-	opens_provider = opens(&digest, &provider);
+	opens_source = opens(&digest, &source, &by_old);
+	opens_provider = opens(&digest, &provider, &by_old);
 
 	if (token == NULL)
 	{
 		if (source_token_only || !is_trusted(&provider))
-			deny();
+			access_deny();
 	}
 	else if (kind == TOKEN_SOURCE)
 	{
 		if (!opens_source)
-			deny();
+			access_deny();
 		if (provider.id == 0)
 			raise_unknown_provider(source_name, provider_name);
 	}
 	else if (source_token_only || !opens_provider || provider.revoked)
-		deny();
+		access_deny();
 
 	access->source_id = source.id;
 	access->source_name = source.name;
 	access->provider_id = provider.id;
 	access->provider_name = provider.name;
 	access->by_source_token = kind == TOKEN_SOURCE;
+	access->by_old_token = by_old;
 	access->revoked = provider.revoked;
 }
 
@@ -313,17 +328,19 @@ judge_source(const char *source_name, const char *token, Access *access)
 	Credentials source;
 	Credentials none;
 	TokenDigest digest;
+	bool		by_old = false;
 
 	if (token_parse(token, &digest) == TOKEN_MALFORMED)
-		deny();
+		access_deny();
 	find_credentials(source_name, NULL, &source, &none);
-	if (!opens(&digest, &source))
-		deny();
+	if (!opens(&digest, &source, &by_old))
+		access_deny();
 
 	memset(access, 0, sizeof(*access));
 	access->source_id = source.id;
 	access->source_name = source.name;
 	access->by_source_token = true;
+	access->by_old_token = by_old;
 }
 
 static Statement lock_source = {
@@ -373,6 +390,7 @@ find_source_by_token(const TokenDigest *digest, Credentials *source)
 	static const CatalogIndex indexes[] = {SOURCE_BY_TOKEN, SOURCE_BY_OLD_TOKEN};
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	bool		found = false;
+	bool		by_old = false;
 
 	memset(source, 0, sizeof(*source));
 	for (int i = 0; i < lengthof(indexes) && !found; i++)
@@ -387,7 +405,7 @@ find_source_by_token(const TokenDigest *digest, Credentials *source)
 		while (!found && catalog_next_row(&scan, ForwardScanDirection))
 		{
 			source_credentials(&scan, source);
-			found = opens(digest, source);
+			found = opens(digest, source, &by_old);
 		}
 		catalog_end(&scan);
 	}
@@ -407,11 +425,11 @@ access_source_by_token(const char *token, Access *access)
 
 	if (token_parse(token, &digest) != TOKEN_SOURCE ||
 		!find_source_by_token(&digest, &source))
-		deny();
+		access_deny();
 
 	take_source_lock(&share_source, source.id);
 	if (!find_source_by_token(&digest, &source))
-		deny();
+		access_deny();
 
 	memset(access, 0, sizeof(*access));
 	access->source_id = source.id;
@@ -460,5 +478,6 @@ access_owner(const char *source_name, const char *provider_name,
 	access->provider_id = provider.id;
 	access->provider_name = provider.name;
 	access->by_source_token = false;
+	access->by_old_token = false;
 	access->revoked = provider.revoked;
 }

@@ -14,6 +14,7 @@ typedef struct Access
 	int32		provider_id;	/* 0: the source as a whole */
 	char	   *provider_name;	/* NULL likewise */
 	bool		by_source_token;
+	bool		by_old_token;	/* one that was rotated and is in its grace */
 	bool		revoked;		/* the provider is */
 } Access;
 
@@ -33,6 +34,7 @@ extern void access_source(const char *source_name, const char *token,
 extern void access_source_by_token(const char *token, Access *access);
 extern void access_owner(const char *source_name, const char *provider_name,
 						 Access *access);
+pg_noreturn extern void access_deny(void);
 pg_noreturn extern void raise_concurrent_change(void);
 extern char *caller_name(void);
 extern Datum caller_name_datum(void);

@@ -424,6 +424,23 @@ explain_readiness(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/*
+ * A reason may have any characters; in a line of a message, those that control
+ * a terminal or begin another line are spaces.
+ */
+static const char *
+one_line(const char *reason)
+{
+	char	   *line = pstrdup(reason);
+
+	for (char *at = line; *at != '\0'; at++)
+	{
+		if ((unsigned char) *at < 0x20 || *at == 0x7f)
+			*at = ' ';
+	}
+	return line;
+}
+
 /* One obstacle as a line for people */
 static void
 append_obstacle(StringInfo line, const Obstacle *obstacle)
@@ -443,7 +460,8 @@ append_obstacle(StringInfo line, const Obstacle *obstacle)
 		appendStringInfo(line, ", lease until %s",
 						 timestamptz_to_str(obstacle->lease_expires_at));
 	if (obstacle->reason != NULL)
-		appendStringInfo(line, ", reason: %s", obstacle->reason);
+		appendStringInfo(line, ", reason: %s",
+						 one_line(obstacle->reason));
 }
 
 /*

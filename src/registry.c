@@ -380,7 +380,8 @@ replace_token(const Access *access, int64 grace)
  *		returns text: the new token, shown this once
  *
  * provider_name NULL: the source's own token.  The old token stays good for
- * `grace`, by the clock; one that is older still dies at once.
+ * `grace`, by the clock; one that is older still dies at once.  A token in its
+ * grace rotates nothing: whoever stole it would have a new one, without end.
  *
  * Errors: 22004, 42501, 42704, 22023, 55000 (the provider is revoked).
  */
@@ -401,6 +402,8 @@ rotate_access_token(PG_FUNCTION_ARGS)
 		access_provider(argument_text(fcinfo, 0), argument_text(fcinfo, 1),
 						argument_text(fcinfo, 2), PROVIDER_CHANGE, false,
 						&access);
+	if (access.by_old_token)
+		access_deny();
 	refuse_revoked(&access);
 	if (!PG_ARGISNULL(3))
 		grace = argument_duration(fcinfo, 3);

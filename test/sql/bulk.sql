@@ -2,7 +2,7 @@
 -- lock_partitions and unlock_partitions all or nothing.
 SET client_min_messages = error;
 CREATE EXTENSION IF NOT EXISTS partition_registry CASCADE;
-RESET client_min_messages;
+SET client_min_messages = warning;
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 SET intervalstyle = 'postgres';
