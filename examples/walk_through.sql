@@ -29,7 +29,7 @@ SELECT partreg.unlock_partition('public.some_source', 'some_provider',
 -- 6. May the day be read, but for its last hour?
 SELECT partreg.check_readiness('public.some_source', '[2000-01-01 00:00, 2000-01-01 23:00)');
 
--- 7. And with one hour more? Which part is missing?
+-- 7. And all of it, with an hour of the next day? Which part is missing?
 SELECT partreg.check_readiness('public.some_source', '[2000-01-01 00:00, 2000-01-02 01:00)');
 SELECT during, state, provider_name
 FROM partreg.explain_readiness('public.some_source', '[2000-01-01 00:00, 2000-01-02 01:00)');

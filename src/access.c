@@ -77,7 +77,7 @@ access_deny(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("not allowed: no source and provider for which this access token or role is good"),
-			 errhint("Check the names and the access token; a lost token is replaced by rotate_access_token() or reset_access_token().")));
+			 errhint("Check the names, and the access token or the provider's trusted role; a lost token is replaced by rotate_access_token() or reset_access_token().")));
 }
 
 /*

@@ -146,7 +146,7 @@ like(slurp_file("$tmp/globals.sql"), qr/ALTER ROLE writing SET "?partreg\.notify
 
 dumped_by('schema alone', $superuser, '-n', 'partreg');
 unlike(slurp_file("$tmp/schema alone"), qr/COPY|CREATE EXTENSION/, 'pg_dump -n partreg alone keeps nothing');
-dumped_by('extension', $superuser, '--extension=partition_registry', '--extension=pgcrypto');
+dumped_by('extension', $superuser, '-n', 'partreg', '--extension=partition_registry', '--extension=pgcrypto');
 restore_script('extension');
 
 note 'Logical decoding';
