@@ -135,6 +135,34 @@ next_entry(CoverageScan *coverage, int32 *provider_id, TimeInterval *span)
 }
 
 /*
+ * How far does a chain of spans reach that starts at an instant?  The upper
+ * bound keeps the scan from copying what else is on the index's page.
+ */
+static int64
+chain_reach(CoverageScan *coverage, int32 provider_id, int64 from,
+			int64 limit)
+{
+	ScanKeyData keys[4];
+	TimeInterval span;
+	int64		reach = from;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(coverage->source_id));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(provider_id));
+	ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+				TimestampTzGetDatum(from));
+	ScanKeyInit(&keys[3], 3, BTLessStrategyNumber, F_TIMESTAMPTZ_LT,
+				TimestampTzGetDatum(limit));
+	catalog_seek(&coverage->scan, keys, 4);
+	while (reach < limit &&
+		   next_span(coverage, ForwardScanDirection, &span) &&
+		   span.start == reach)
+		reach = span.end;
+	return reach;
+}
+
+/*
  * How far on from an instant has one provider made everything available?
  * Looks no further than `limit`, but the answer may lie beyond it; `from` if
  * the instant itself is not available.
@@ -144,23 +172,18 @@ coverage_reach(CoverageScan *coverage, int32 provider_id, int64 from,
 			   int64 limit)
 {
 	TimeInterval span;
-	int64		reach;
+	int64		reach = chain_reach(coverage, provider_id, from, limit);
 
-	seek_spans(coverage, provider_id, BTLessEqualStrategyNumber,
-			   F_TIMESTAMPTZ_LE, from);
+	if (reach > from)
+		return reach;
+
+	/* No span starts there; one that began before may hold it. */
+	seek_spans(coverage, provider_id, BTLessStrategyNumber,
+			   F_TIMESTAMPTZ_LT, from);
 	if (!next_span(coverage, BackwardScanDirection, &span) || span.end <= from)
 		return from;
-	reach = span.end;
-	if (reach < limit)
-	{
-		seek_spans(coverage, provider_id, BTGreaterEqualStrategyNumber,
-				   F_TIMESTAMPTZ_GE, reach);
-		while (reach < limit &&
-			   next_span(coverage, ForwardScanDirection, &span) &&
-			   span.start == reach)
-			reach = span.end;
-	}
-	return reach;
+	return span.end < limit ? chain_reach(coverage, provider_id, span.end, limit)
+		: span.end;
 }
 
 /*
