@@ -66,6 +66,15 @@ class Range:
             upper += 1
         return lower, upper
 
+    def limits(self):
+        """The same with infinity for no bound; None if there is nothing in it."""
+        if self.empty:
+            return None
+        lower, upper = self.half_open()
+        lower = MINUS_INFINITY if lower is None else lower
+        upper = INFINITY if upper is None else upper
+        return (lower, upper) if lower < upper else None
+
 
 class Step:
     """An interval as a step: months, then days, by the calendar; then time."""
@@ -168,6 +177,15 @@ class Provider:
         new = Provider.__new__(Provider)
         new.__dict__.update(self.__dict__)
         return new
+
+    def limits(self):
+        """The time for which it is asked, as two timestamps; None: it is not."""
+        limits = self.effective.limits()
+        if limits is not None and self.ends_now_at_latest is not None:
+            lower, upper = limits
+            upper = min(upper, self.ends_now_at_latest)
+            limits = (lower, upper) if lower < upper else None
+        return limits
 
     def asked_at(self, timestamp):
         """Does `effective` hold this timestamp?"""
@@ -512,10 +530,12 @@ class Registry:
         self.permitted(caller, 'set_effective')
         required(source_name, provider_name, effective, access_token)
         source, provider = self.change_provider(source_name, provider_name, access_token)
+        before = provider.limits()
         provider.effective = effective
         provider.ends_now_at_latest = None
         source.changed()
-        self.event(source, 'change_provider', provider_name)
+        if provider.limits() != before:
+            self.event(source, 'change_provider', provider_name)
 
     def set_trusted_role(self, caller, source_name, provider_name, trusted_role, access_token):
         self.permitted(caller, 'set_trusted_role')
@@ -524,8 +544,9 @@ class Registry:
         if provider.revoked:
             raise Refused('55000')
         self.check_role(trusted_role)
-        provider.trusted_role = trusted_role
-        self.event(source, 'change_provider', provider_name)
+        if provider.trusted_role != trusted_role:
+            provider.trusted_role = trusted_role
+            self.event(source, 'change_provider', provider_name)
 
     def reset_access_token(self, caller, source_name, provider_name=None):
         self.permitted(caller, 'reset_access_token')
@@ -558,10 +579,13 @@ class Registry:
             if self.is_token_of(access_token, source):
                 if whose is None:
                     raise Refused('42704')
-                if whose.revoked:
-                    raise Refused('55000')
             elif whose is None or whose.revoked or not self.is_token_of(access_token, whose):
                 raise Refused('42501')
+        if access_token in (source.old_token, whose.old_token):
+            # In its grace it is good for all but this.
+            raise Refused('42501')
+        if whose is not source and whose.revoked:
+            raise Refused('55000')
         if grace is not None and grace.microseconds is None:
             raise Refused('22023')
         whose.old_token = whose.token if grace is not None and grace.microseconds > 0 else None
