@@ -708,7 +708,7 @@ def draw(name, title, x_title, curves):
                 % (x, y, anchor, size, color, string))
 
     def told(y):
-        return "%.3g ms" % (y / 1e3) if y >= 1e3 else "%.3g µs" % y
+        return "%.3g s" % (y / 1e6) if y >= 1e6 else "%.3g ms" % (y / 1e3) if y >= 1e3 else "%.3g µs" % y
 
     svg = ['<svg xmlns="http://www.w3.org/2000/svg" width="660" height="%d" font-family="sans-serif">'
            % (430 + 22 * len(curves)),
