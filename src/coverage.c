@@ -511,21 +511,22 @@ coverage_add(const Access *access, TimeInterval interval)
 {
 	IntervalSet missing = {0};
 	Datum		values[4];
+	bool		skipped;
 
-	for (;;)
+	do
 	{
+		skipped = false;
 		find_missing(access, interval, &missing);
-		if (missing.count == 0)
-			break;
 		for (size_t i = 0; i < missing.count; i++)
 		{
 			values[0] = Int32GetDatum(access->source_id);
 			values[1] = Int32GetDatum(access->provider_id);
 			values[2] = TimestampTzGetDatum(missing.items[i].start);
 			values[3] = TimestampTzGetDatum(missing.items[i].end);
-			statement_run(&insert_span, values, NULL);
+			if (statement_run(&insert_span, values, NULL) == 0)
+				skipped = true;
 		}
-	}
+	} while (skipped);
 
 	if (!IsolationUsesXactSnapshot())
 	{
