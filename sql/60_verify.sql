@@ -92,18 +92,20 @@ CREATE FUNCTION partreg._problems(wanted integer)
                    AND (wanted IS NULL OR p.provider_id IN
                         (SELECT o.id FROM partreg.provider o WHERE o.source_id = wanted))
                  GROUP BY p.provider_id) unlocked ON unlocked.provider_id = v.id
-          LEFT JOIN (SELECT c.provider_id, partreg.coalesce_ranges(tstzrange(c.span_start, c.span_end)) AS ranges
+          LEFT JOIN (SELECT c.source_id, c.provider_id, partreg.coalesce_ranges(tstzrange(c.span_start, c.span_end)) AS ranges
                   FROM partreg.coverage c
                  WHERE (wanted IS NULL OR c.source_id = wanted) AND c.span_end > c.span_start
-                 GROUP BY c.provider_id) covered ON covered.provider_id = v.id
+                 GROUP BY c.source_id, c.provider_id) covered
+            ON covered.source_id = v.source_id AND covered.provider_id = v.id
          CROSS JOIN LATERAL unnest(unlocked.ranges - coalesce(covered.ranges, '{}')) AS piece
         UNION ALL
         SELECT v.source_id, format('%s is in the spans of provider %s but was not unlocked by it', piece, v.name)
           FROM partreg.provider v
-          JOIN (SELECT c.provider_id, partreg.coalesce_ranges(tstzrange(c.span_start, c.span_end)) AS ranges
+          JOIN (SELECT c.source_id, c.provider_id, partreg.coalesce_ranges(tstzrange(c.span_start, c.span_end)) AS ranges
                   FROM partreg.coverage c
                  WHERE (wanted IS NULL OR c.source_id = wanted) AND c.span_end > c.span_start
-                 GROUP BY c.provider_id) covered ON covered.provider_id = v.id
+                 GROUP BY c.source_id, c.provider_id) covered
+            ON covered.source_id = v.source_id AND covered.provider_id = v.id
           LEFT JOIN (SELECT p.provider_id, partreg.coalesce_ranges(tstzrange(p.start_at, p.end_at)) AS ranges
                   FROM partreg.partition p
                  WHERE p.first_unlocked_at IS NOT NULL

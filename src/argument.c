@@ -119,23 +119,28 @@ refuse_token(FunctionCallInfo fcinfo, int argno, const char *value)
 }
 
 /*
- * Is there a control character in a string: C0, DEL or, where the encoding
- * tells, C1?
+ * The bytes of the control character that a string begins with (C0, DEL or,
+ * where the encoding tells, C1); 0: it begins with none.
  */
+int
+control_character(const char *string)
+{
+	const unsigned char *at = (const unsigned char *) string;
+
+	if ((*at > 0 && *at < 0x20) || *at == 0x7f)
+		return 1;
+	if (GetDatabaseEncoding() == PG_UTF8 &&
+		at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f)
+		return 2;
+	return 0;
+}
+
 static bool
 has_control_character(const char *string)
 {
-	const unsigned char *at;
-	bool		utf8 = GetDatabaseEncoding() == PG_UTF8;
-
-	for (at = (const unsigned char *) string; *at != '\0'; at++)
-	{
-		if (*at < 0x20 || *at == 0x7f)
-			return true;
-		if (utf8 && at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f)
-			return true;
-	}
-	return false;
+	while (*string != '\0' && control_character(string) == 0)
+		string++;
+	return *string != '\0';
 }
 
 /* A name that is to be stored: of a source, provider, owner or holder. */

@@ -26,6 +26,7 @@ extern TimestampTz timestamp_after(TimestampTz now, int64 duration);
 extern Datum empty_range(void);
 extern Datum interval_to_range(TimeInterval interval);
 
+extern int control_character(const char *string);
 extern bool looks_like_token(const char *string);
 extern const char *quotable(const char *string);
 

@@ -434,10 +434,7 @@ one_line(const char *reason)
 	char	   *line = pstrdup(reason);
 
 	for (char *at = line; *at != '\0'; at++)
-	{
-		if ((unsigned char) *at < 0x20 || *at == 0x7f)
-			*at = ' ';
-	}
+		memset(at, ' ', control_character(at));
 	return line;
 }
 
