@@ -158,6 +158,36 @@ class Load:
         self.transactions = wanted
 
 
+class Loop:
+    """A statement in a loop in the server, so without the round trips of Load: a day of any source."""
+
+    number = 0
+
+    def __init__(self, database, sources, sql):
+        Loop.number += 1
+        self.sql = "SELECT bench_loop%d(%%s, %%s)" % Loop.number
+        self.connection = connect(database)
+        run(self.connection,
+            "CREATE FUNCTION bench_loop%d(rounds integer, the_during tstzrange) RETURNS void"
+            "    LANGUAGE plpgsql STABLE AS $$"
+            "DECLARE the_source integer; answer boolean; "
+            "BEGIN"
+            "    FOR i IN 1 .. rounds LOOP"
+            "        the_source := 1 + mod(i, %d);"
+            "        %s"
+            "        IF answer IS NOT TRUE THEN RAISE 'not ready'; END IF;"
+            "    END LOOP;"
+            "END $$" % (Loop.number, sources,
+                        re.sub(r":(source|during)\b", r"the_\1", sql).replace("SELECT ", "SELECT INTO answer ", 1)))
+        self.rounds = int(SLICE / self.seconds(1000) * 1000)
+
+    def seconds(self, rounds):
+        return seconds(self.connection, self.sql, rounds, A_DAY)
+
+    def rate(self):
+        return self.rounds / self.seconds(self.rounds)
+
+
 # --------------------------------------------------------------------------
 # Figures
 
@@ -369,9 +399,11 @@ def measure_width(database, minutes):
     run(connection, "VACUUM ANALYZE plain")
     run(connection, "GRANT SELECT ON plain TO bench_reader")
     connection.close()
-    compare("a day of hours", "range_agg, GiST",
+    compare("a day of hours, by a client", "range_agg, GiST",
             Load(database, any_source(hourly, RANGE_AGG), during=A_DAY),
-            Load(database, any_source(hourly, CHECK), during=A_DAY), 10)
+            Load(database, any_source(hourly, CHECK), during=A_DAY))
+    compare("a day of hours, in a loop in the server", "range_agg, GiST",
+            Loop(database, hourly, RANGE_AGG), Loop(database, hourly, CHECK.replace(":source", ":source::text")), 10)
     compare("%s of minutes" % longest, "range_agg, GiST",
             load_of(RANGE_AGG, width), load_of(CHECK, width), 1_000)
 
