@@ -225,6 +225,7 @@ class Source:
         self.token = token
         self.old_token = None
         self.points = points
+        self.number = {point: i for i, point in enumerate(points)}
         self.providers = {}
         self.partitions = {}                # (provider, start, end) -> Partition
         self.answers = None
@@ -241,8 +242,10 @@ class Source:
     def instants(self, lower, upper):
         """The instants of [lower, upper)."""
         for bound in (lower, upper):
-            assert bound in (None, INFINITY, MINUS_INFINITY) or bound in self.points, \
+            assert bound in (None, INFINITY, MINUS_INFINITY) or bound in self.number, \
                 'the model does not watch this time'
+        if lower in self.number and upper in self.number:
+            return frozenset(range(self.number[lower], self.number[upper]))
         return frozenset(i for i, point in enumerate(self.points)
                          if (lower is None or lower <= point) and (upper is None or point < upper))
 
@@ -258,36 +261,35 @@ class Source:
 
     # -- answers, instant by instant
 
-    def suppliers(self, i):
-        """Who has unlocked a partition over this instant."""
-        return {p.provider for p in self.partitions.values() if p.ever_unlocked and i in p.instants}
-
     def asked(self, i):
         return [name for name, v in self.providers.items() if v.asked_at(self.points[i])]
 
-    def is_available(self, i):
-        suppliers = self.suppliers(i)
+    def is_available(self, i, suppliers):
         if self.rule == 'any':
             return len(suppliers) > 0
         return len(suppliers) > 0 and all(name in suppliers for name in self.asked(i))
 
-    def is_blocked(self, i):
-        return any(p.state in ('locked', 'failed') and i in p.instants
-                   for p in self.partitions.values())
-
     def evaluate(self):
-        """(available, ready) of each instant; remembered until something changes."""
+        """Of each instant: who has unlocked a partition over it, whether it is
+        available, whether it is ready; remembered until something changes."""
         if self.answers is None:
-            everything = range(len(self.points))
-            available = [self.is_available(i) for i in everything]
-            self.answers = available, [available[i] and not self.is_blocked(i) for i in everything]
+            suppliers = [set() for _ in self.points]
+            blocked = [False for _ in self.points]
+            for p in self.partitions.values():
+                for i in p.instants:
+                    if p.ever_unlocked:
+                        suppliers[i].add(p.provider)
+                    if p.state in ('locked', 'failed'):
+                        blocked[i] = True
+            available = [self.is_available(i, names) for i, names in enumerate(suppliers)]
+            self.answers = suppliers, available, [a and not b for a, b in zip(available, blocked)]
         return self.answers
 
     def changed(self):
         self.answers = None
 
     def ready(self, i):
-        return self.evaluate()[1][i]
+        return self.evaluate()[2][i]
 
     def explain(self, start, end, registered_at, lock_times):
         """The rows of explain_readiness.
@@ -316,12 +318,11 @@ class Source:
                 since, lease_expires_at = lock_times[p.provider, p.start, p.end]
                 for i in asked_for & p.instants:
                     piece(i, p.state, p.provider, since, p.holder, lease_expires_at, p.reason)
-        available = self.evaluate()[0]
+        supplied_by, available, _ = self.evaluate()
         for i in asked_for:
             if available[i]:
                 continue
-            suppliers = self.suppliers(i)
-            lacking = [name for name in self.asked(i) if name not in suppliers]
+            lacking = [name for name in self.asked(i) if name not in supplied_by[i]]
             if self.rule == 'all' and lacking:
                 for name in lacking:
                     supply_lacks(i, [p for p in partitions if p.provider == name], name)
@@ -704,11 +705,13 @@ class Registry:
             lambda p: self.unlock(source, p, holder or caller, override), inside)
 
     def all_or_nothing(self, change, partitions):
-        before = self.snapshot()
+        before, events = [vars(p).copy() for p in partitions], len(self.events)
         try:
             return sum([change(p) for p in partitions])
         except Refused:
-            self.restore(before)
+            for p, attributes in zip(partitions, before):
+                vars(p).update(attributes)
+            del self.events[events:]
             raise
 
     def fail_partition(self, caller, source_name, provider_name, during, access_token=None,
@@ -789,7 +792,8 @@ class Registry:
         required(source_name, during)
         start, end = finite(during)
         source = self.known(source_name)
-        return all(source.ready(i) for i in source.instants(start, end))
+        ready = source.evaluate()[2]
+        return all([ready[i] for i in source.instants(start, end)])
 
     def assert_ready(self, source_name, during):
         if not self.check_readiness(source_name, during):

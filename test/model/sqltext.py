@@ -72,14 +72,14 @@ def literal(value, variables=False):
     """A value as an SQL expression.  With variables, tokens are psql's."""
     if value is None:
         return 'NULL'
-    if isinstance(value, bool):
-        return 'true' if value else 'false'
-    if isinstance(value, int):
-        return string(timestamp(value)) + '::timestamptz'
     if isinstance(value, str):
         return short(value) if variables else string(value)
     if isinstance(value, Range):
         return string(range_text(value)) + '::tstzrange'
+    if isinstance(value, bool):
+        return 'true' if value else 'false'
+    if isinstance(value, int):
+        return string(timestamp(value)) + '::timestamptz'
     if isinstance(value, Token):
         return ":'%s'" % value.variable if variables and hasattr(value, 'variable') \
             else string(value.text)
