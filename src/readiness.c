@@ -15,6 +15,7 @@
 
 #include "access/genam.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -192,9 +193,10 @@ all_ready(PG_FUNCTION_ARGS)
 	}
 	for (int i = 0; i < count; i++)
 	{
-		SourceKey	source = readiness_source(DatumGetTextPP(names[i]),
-											  snapshot);
+		SourceKey	source;
 
+		CHECK_FOR_INTERRUPTS();
+		source = readiness_source(DatumGetTextPP(names[i]), snapshot);
 		ready = ready && is_ready(source, window, snapshot);
 	}
 	PG_RETURN_BOOL(ready);
