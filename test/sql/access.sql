@@ -78,6 +78,27 @@ SET ROLE regress_access_stranger;
 SELECT current_user, pg_temp.outcomes('trusting'), pg_temp.as_definer('trusting');
 RESET SESSION AUTHORIZATION;
 
+-- What ANALYZE, VACUUM or REINDEX run belongs to the owner of the table, here an
+-- index of a stranger's, and is not trusted, whoever gave the command.
+SET SESSION AUTHORIZATION regress_access_stranger;
+CREATE FUNCTION pg_temp.bait(integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE NOTICE '% for %: %', current_user, session_user, pg_temp.outcome(
+        $c$register_partition('access', 'trusting', '[2024-02-01, 2024-02-02)', if_not_exists => true)$c$);
+    RETURN $1;
+END;
+$$;
+CREATE TEMP TABLE bait (n integer);
+INSERT INTO bait VALUES (1);
+CREATE INDEX bait_idx ON bait (pg_temp.bait(n));
+SET SESSION AUTHORIZATION regress_access_super_member;
+ANALYZE bait;
+REINDEX TABLE bait;
+SELECT pg_temp.bait(1);
+SET SESSION AUTHORIZATION regress_access_stranger;
+DROP TABLE bait;
+DROP FUNCTION pg_temp.bait;
+
 -- A token in hand makes no difference to that: a wrong one is no better than
 -- none, even for the trusted role.
 SET SESSION AUTHORIZATION regress_access_trusted;

@@ -67,6 +67,11 @@ SELECT partreg.register_partitions('bulk', 'Europe/Berlin', '[2025-03-01 00:00+0
 SELECT count(*) AS hours_of_march FROM partreg.partitions
 WHERE source_name = 'bulk' AND provider_name = 'Europe/Berlin' AND start_at >= '2025-02-01' AND end_at - start_at = '1 hour';
 
+-- More steps than can be counted; calendar steps beyond the last timestamp.
+SELECT partreg.register_partitions('bulk', 'a', '[4714-11-24 00:00:00 BC, 294276-12-31 23:59:59.999999)', '1 microsecond', :'a');
+SELECT partreg.register_partitions('bulk', 'a', '[294276-12-01, 294276-12-31 23:00)', '1 month', :'a');
+SELECT partreg.register_partitions('bulk', 'a', '[2024-01-01, 2024-01-02)', '178000000 years', :'a');
+
 -- No step, steps that lead nowhere, zones that are none; the setting is what
 -- it was after an error, too.
 SELECT partreg.register_partitions('bulk', 'a', '[2024-03-01, 2024-03-02)', '0', :'a');
@@ -90,6 +95,7 @@ CREATE TEMP VIEW b AS
 SELECT partreg.lock_partitions('bulk', 'b', '[2024-06-02, 2024-06-05)', :'b', 'me', '1 day', 'reload');
 SELECT * FROM b;
 SELECT partreg.lock_partitions('bulk', 'b', '[2024-06-02, 2024-06-06)', :'b', 'me');
+SELECT count(*) AS locked, count(*) FILTER (WHERE leased) AS leased FROM b WHERE state = 'locked';
 SELECT partreg.lock_partitions('bulk', 'b', '[2024-06-02 06:00, 2024-06-06)', :'b', 'me');
 SELECT partreg.lock_partitions('bulk', 'b', '[2024-06-01, 2024-06-11)', :'b', 'me', '0');
 SELECT * FROM b;
@@ -107,8 +113,21 @@ SELECT partreg.lock_partition('bulk', 'b', '[2024-06-09, 2024-06-10)', :'source_
 SELECT partreg.lock_partitions('bulk', 'b', '[2024-06-01, 2024-06-11)', :'b', 'you', NULL, 'mine now');
 SELECT partreg.unlock_partitions('bulk', 'b', '[2024-06-01, 2024-06-11)', :'b', 'me');
 SELECT state, holder, count(*) FROM b GROUP BY 1, 2 ORDER BY 1, 2;
+-- (To unlock what is another's, its lease over or not, it has to be taken over.)
+SELECT partreg.unlock_partitions('bulk', 'b', '[2024-06-01, 2024-06-09)', :'b', 'you');
 SELECT partreg.lock_partitions('bulk', 'b', '[2024-06-01, 2024-06-09)', :'b', 'you', NULL, 'mine now');
 SELECT * FROM b;
+SELECT holder, count(*), count(*) FILTER (WHERE since = (SELECT max(e.at) FROM partreg.events e
+    WHERE (e.source_name, e.provider_name, e.during) = (l.source_name, l.provider_name, l.during))) AS since_the_last_event
+FROM partreg.locks l WHERE (source_name, provider_name) = ('bulk', 'b') GROUP BY 1 ORDER BY 1;
+-- Leases go by the clock, also within a transaction.
+BEGIN;
+SELECT partreg.lock_partitions('bulk', 'b', '[2024-06-01, 2024-06-09)', :'b', 'you', '100 milliseconds');
+SELECT pg_sleep(0.2);
+SELECT partreg.lock_partitions('bulk', 'b', '[2024-06-01, 2024-06-09)', :'b', 'third');
+SELECT bool_and(at > now() + interval '0.2 seconds') AS by_the_clock FROM partreg.events
+WHERE source_name = 'bulk' AND event = 'take_over' AND holder = 'third';
+ROLLBACK;
 -- The source token overrides.
 SELECT partreg.lock_partitions('bulk', 'b', '[2024-06-01, 2024-06-11)', :'source_token', 'third');
 SELECT state, holder, reason, count(*) FROM b GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
@@ -138,7 +157,36 @@ SELECT state, count(*) FROM partreg.partitions WHERE source_name = 'bulk' AND pr
 SELECT event, count(*), count(DISTINCT during) FROM partreg.events WHERE source_name = 'bulk' AND provider_name = 'many' GROUP BY 1 ORDER BY 1;
 SELECT * FROM partreg.verify('bulk');
 
+-- Five batches take no more memory than one: how far a server process ever
+-- grew, in kB, before and after (where that is unknown, or says nothing, as with
+-- the terabytes that an address sanitizer reserves: no more).
 RESET SESSION AUTHORIZATION;
+CREATE FUNCTION public.regress_peak() RETURNS integer LANGUAGE sql AS $$
+    SELECT coalesce(substring(pg_read_file('/proc/self/status', 0, 10000, true) FROM 'VmPeak:\s+(\d{1,9}) ')::integer, 0)
+$$;
+SELECT partreg.register_source('bulk memory', 'team') AS memory_token \gset
+SELECT partreg.register_provider('one', :'memory_token') IS NOT NULL AND partreg.register_provider('five', :'memory_token') IS NOT NULL AS registered;
+\c -
+SET client_min_messages = warning;
+SELECT partreg.register_partitions('bulk memory', 'one', '[2024-01-01 00:00+00, 2024-01-15 00:00+00)', '1 minute', :'memory_token');
+SELECT public.regress_peak() AS one \gset
+SELECT partreg.register_partitions('bulk memory', 'five', '[2024-01-01 00:00+00, 2024-03-11 00:00+00)', '1 minute', :'memory_token');
+SELECT public.regress_peak() - :one < 3000 AS bounded;
+\c -
+SET client_min_messages = warning;
+SELECT partreg.lock_partitions('bulk memory', 'one', '[2024-01-01 00:00+00, 2024-01-15 00:00+00)', :'memory_token');
+SELECT public.regress_peak() AS one \gset
+SELECT partreg.lock_partitions('bulk memory', 'five', '[2024-01-01 00:00+00, 2024-03-11 00:00+00)', :'memory_token');
+SELECT public.regress_peak() - :one < 3000 AS bounded;
+\c -
+SET client_min_messages = warning;
+SELECT partreg.unlock_partitions('bulk memory', 'one', '[2024-01-01 00:00+00, 2024-01-15 00:00+00)', :'memory_token');
+SELECT public.regress_peak() AS one \gset
+SELECT partreg.unlock_partitions('bulk memory', 'five', '[2024-01-01 00:00+00, 2024-03-11 00:00+00)', :'memory_token');
+SELECT public.regress_peak() - :one < 3000 AS bounded;
+SELECT partreg.drop_source('bulk memory', :'memory_token');
+DROP FUNCTION public.regress_peak;
+
 SET client_min_messages = error;
 DROP OWNED BY regress_bulk;
 DROP ROLE regress_bulk;

@@ -126,6 +126,12 @@ SELECT pg_temp.asserted('explain', pg_temp.hours(0, 24));
 SELECT pg_temp.asserted('explain', pg_temp.hours(2, 3));
 SELECT pg_temp.asserted('explain', pg_temp.hours(10, 11));
 SELECT pg_temp.asserted('explain merge', pg_temp.hours(3, 4));
+-- A reason keeps its characters, but in the DETAIL it forges no line and sends
+-- nothing to a terminal.
+SELECT E'disk full\nlocked in [x, y), holder "alice"\r\t\u001b[31mred\u007f\u009b0m, \u00fcber' AS reason \gset
+SELECT partreg.fail_partition('explain', 'a', pg_temp.hours(0, 1), :'a', :'reason', 'h');
+SELECT pg_temp.asserted('explain', pg_temp.hours(0, 1));
+SELECT reason = :'reason' AS kept FROM partreg.explain_readiness('explain', pg_temp.hours(0, 1)) WHERE state = 'failed';
 \t
 \pset format aligned
 

@@ -5,9 +5,10 @@ RESET client_min_messages;
 \set VERBOSITY sqlstate
 
 -- What the control file says; the installed version is the default one.
-SELECT superuser, trusted, relocatable, schema, requires
-FROM pg_available_extension_versions
-WHERE name = 'partition_registry';
+SELECT v.superuser, v.trusted, v.relocatable, v.schema, v.requires
+FROM pg_available_extension_versions v
+JOIN pg_available_extensions e ON e.name = v.name AND e.default_version = v.version
+WHERE v.name = 'partition_registry';
 SELECT installed_version = default_version AS is_default
 FROM pg_available_extensions
 WHERE name = 'partition_registry';
@@ -68,6 +69,41 @@ WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_proc'::regclass
   AND d.objid = 'partreg._random_bytes'::regproc;
 SELECT length(partreg.register_source('regress_install', 'somebody'));
 ROLLBACK;
+
+-- Who may drop pgcrypto, or the schema that it is in, may drop what depends on
+-- it: there is a warning where that is no superuser, and none where it is one.
+\set VERBOSITY terse
+BEGIN;
+DROP EXTENSION partition_registry;
+DROP EXTENSION pgcrypto;
+SELECT format('GRANT CREATE ON DATABASE %I TO regress_install', current_database()) AS grant_create,
+       format('ALTER DATABASE %I OWNER TO regress_install', current_database()) AS give_database \gset
+:grant_create;
+CREATE SCHEMA regress_elsewhere;
+GRANT ALL ON SCHEMA regress_elsewhere TO regress_install;
+SAVEPOINT before;
+-- The extension is his.
+SET ROLE regress_install;
+CREATE EXTENSION pgcrypto SCHEMA regress_elsewhere;
+RESET ROLE;
+CREATE EXTENSION partition_registry;
+ROLLBACK TO before;
+-- The schema is his.
+ALTER SCHEMA regress_elsewhere OWNER TO regress_install;
+CREATE EXTENSION pgcrypto SCHEMA regress_elsewhere;
+CREATE EXTENSION partition_registry;
+ROLLBACK TO before;
+-- The database is his, and so is public.
+:give_database;
+CREATE EXTENSION pgcrypto SCHEMA public;
+CREATE EXTENSION partition_registry;
+ROLLBACK TO before;
+-- The database is his, but nothing of pgcrypto.
+:give_database;
+CREATE EXTENSION pgcrypto SCHEMA regress_elsewhere;
+CREATE EXTENSION partition_registry;
+ROLLBACK;
+\set VERBOSITY sqlstate
 
 -- Default privileges that give everything away give away nothing of this.
 BEGIN;

@@ -43,11 +43,12 @@ SELECT partreg.lock_partition('notify', 'the "1st" \', '[2024-01-01 00:00+00, 20
 ROLLBACK;
 \o
 
--- A bulk call sends one, with how far it all reaches and the count.
+-- A bulk call sends one, with how far it all reaches and the count, be it 1.
 \o :tidy
 SELECT partreg.register_provider('bulk', :'source_token') AS bulk_token \gset
 SELECT partreg.register_partitions('notify', 'bulk', '[2024-02-01 00:00+00, 2024-03-01 00:00+00)', '1 day', :'bulk_token');
 SELECT partreg.lock_partitions('notify', 'bulk', '[2024-02-05 00:00+00, 2024-02-08 00:00+00)', :'bulk_token');
+SELECT partreg.lock_partitions('notify', 'bulk', '[2024-02-07 00:00+00, 2024-02-09 00:00+00)', :'bulk_token');
 SELECT partreg.unlock_partitions('notify', 'bulk', '[2024-02-01 00:00+00, 2024-02-11 00:00+00)', :'bulk_token');
 SELECT partreg.unlock_partitions('notify', 'bulk', '[2024-02-01 00:00+00, 2024-02-11 00:00+00)', :'bulk_token');
 \o

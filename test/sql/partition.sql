@@ -161,7 +161,20 @@ SELECT partreg.unlock_partition('partition', 'loader', pg_temp.day(101), :'token
 SELECT state, first_unlocked_at = :'first_time' AS first_time_stays
 FROM partreg.partitions WHERE source_name = 'partition' AND start_at = lower(pg_temp.day(101));
 
--- The history of that one.
+-- Leases and times go by the clock, also within a transaction.
+SELECT partreg.register_partition('partition', 'loader', pg_temp.day(102), :'token');
+BEGIN;
+SELECT partreg.lock_partition('partition', 'loader', pg_temp.day(102), :'token', 'a', '100 milliseconds');
+SELECT pg_sleep(0.2);
+SELECT partreg.lock_partition('partition', 'loader', pg_temp.day(102), :'token', 'b');
+SELECT since > now() + interval '0.2 seconds' AS by_the_clock FROM partreg.locks WHERE during = pg_temp.day(102) AND source_name = 'partition';
+SELECT partreg.unlock_partition('partition', 'loader', pg_temp.day(102), :'token', 'b');
+SELECT first_unlocked_at > now() + interval '0.2 seconds' AS by_the_clock FROM partreg.partitions WHERE start_at = lower(pg_temp.day(102)) AND source_name = 'partition';
+SELECT event, at > now() + interval '0.2 seconds' AS by_the_clock FROM partreg.events
+WHERE during = pg_temp.day(102) AND source_name = 'partition' AND event IN ('take_over', 'unlock') ORDER BY event_id;
+COMMIT;
+
+-- The history of day 101.
 SELECT event, actor, holder, reason FROM partreg.events
 WHERE source_name = 'partition' AND during = pg_temp.day(101) ORDER BY event_id;
 

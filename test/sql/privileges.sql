@@ -83,6 +83,22 @@ SELECT partreg.grant_privileges('regress_privileges', '');
 SELECT partreg.grant_privileges(NULL, 'reader');
 SELECT partreg.grant_privileges('regress_privileges', NULL);
 
+-- The owner of the extension keeps what is his.
+SELECT partreg.grant_privileges((SELECT rolname FROM pg_extension JOIN pg_roles r ON r.oid = extowner WHERE extname = 'partition_registry'), 'none');
+
+-- No setting of the caller's leaves anything out.
+SET standard_conforming_strings = off;
+SELECT partreg.grant_privileges('regress_privileges', 'reader');
+SELECT regexp_replace(pg_temp.has('regress_privileges'), '[0-9]+', 'N');
+RESET standard_conforming_strings;
+
+-- A role with single grants by hand has no level, and an upgrade gives it none.
+SELECT partreg.grant_privileges('regress_privileges', 'none');
+GRANT USAGE ON SCHEMA partreg TO regress_privileges;
+GRANT EXECUTE ON FUNCTION partreg.drop_source TO regress_privileges;
+SELECT partreg._extend_privileges();
+SELECT pg_temp.routines('regress_privileges');
+
 -- A reader reads the answers and the views, and nothing else.
 SELECT partreg.register_source('privileges', 'team') AS token \gset
 SELECT partreg.grant_privileges('regress_privileges', 'reader');

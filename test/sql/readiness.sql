@@ -131,6 +131,11 @@ SELECT partreg.set_effective('readiness', 'a', 'empty', :'source_token'),
        partreg.set_effective('readiness', 'b', 'empty', :'source_token');
 SELECT a, b, pg_temp.ready('readiness', a, b)
 FROM (VALUES (100, 104), (200, 261), (0, 3), (3, 4), (60, 61)) v (a, b);
+-- The same where somebody is asked for the first part, or the last one, alone.
+SELECT partreg.set_effective('readiness', 'a', pg_temp.hours(100, 101), :'source_token');
+SELECT a, b, pg_temp.ready('readiness', a, b)
+FROM (VALUES (100, 104), (100, 105), (99, 101)) v (a, b);
+SELECT partreg.set_effective('readiness', 'a', 'empty', :'source_token');
 -- A new provider is asked for all of time, history too.
 SELECT partreg.register_provider('c', :'source_token', NULL) AS c \gset
 SELECT pg_temp.ready('readiness', 0, 3), pg_temp.ready('readiness', 200, 261);

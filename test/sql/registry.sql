@@ -49,11 +49,12 @@ SELECT partreg.register_provider('another', :'provider_token');
 SELECT partreg.register_provider('another', 'secret');
 SELECT partreg.register_provider('another', '');
 
--- The effective range is kept as [start, end); it may be unbounded or empty,
--- and an infinite bound is none.
+-- The effective range is kept as [start, end); it may be unbounded or empty; an
+-- infinite bound is none, nor is one that would be beyond the last timestamp.
 SELECT partreg.register_provider(name, :'source_token', effective => range::tstzrange) IS NOT NULL AS registered
 FROM (VALUES ('1', '(2024-01-01, 2024-02-01]'), ('2', '(,2024-01-01]'), ('3', 'empty'),
-             ('4', '[-infinity, infinity]'), ('5', '(2024-01-01, 2024-01-01 00:00:00.000001)')) v (name, range);
+             ('4', '[-infinity, infinity]'), ('5', '(2024-01-01, 2024-01-01 00:00:00.000001)'),
+             ('6', '[2024-01-01, 294276-12-31 23:59:59.999999]'), ('7', '(294276-12-31 23:59:59.999999,)')) v (name, range);
 SELECT provider_name, trusted_role, effective, deadline, registered_at = token_changed_at AS token_is_first,
        old_token_until, revoked_at
 FROM partreg.providers WHERE source_name = 'registry' ORDER BY 1;
@@ -69,8 +70,12 @@ SELECT source_name, owner, rule FROM partreg.sources WHERE source_name = 'regist
 SELECT provider_name, trusted_role, effective
 FROM partreg.providers WHERE source_name = 'registry' AND provider_name IN ('loader', 'Loader') ORDER BY 1;
 
--- A rule that was the rule already is no change and leaves no event.
+-- What was so already is no change and leaves no event, however it is written.
 SELECT partreg.set_readiness_rule('registry', 'all', :'source_token');
+SELECT partreg.set_effective('registry', 'loader', '[2024-01-01 00:00:00.000001, 2024-02-01 00:00:00.000001)', :'source_token');
+SELECT partreg.set_effective('registry', 'Loader', '[2024-01-01, 2024-01-01)', :'source_token');
+SELECT partreg.set_trusted_role('registry', 'loader', 'Regress Registry', :'source_token');
+SELECT partreg.set_trusted_role('registry', 'Loader', NULL, :'source_token');
 
 -- Another source's token, or a provider's, changes nothing.
 SELECT partreg.set_owner('registry', 'eve', :'all_token');

@@ -21,6 +21,8 @@ SELECT partreg.register_partitions('revoke', 'a', '[2024-01-01, 2024-01-08)', '1
        partreg.fail_partition('revoke', 'a', '[2024-01-06, 2024-01-07)', :'a', 'disk full', 'job');
 SELECT partreg.register_partition('revoke', 'b', '[2024-01-01, 2024-02-01)', :'b'),
        partreg.unlock_partition('revoke', 'b', '[2024-01-01, 2024-02-01)', :'b');
+SELECT partreg.register_partition('revoke', 'c', '[2020-01-01, 2020-01-02)', :'c'),
+       partreg.lock_partition('revoke', 'c', '[2020-01-01, 2020-01-02)', :'c');
 CREATE TEMP VIEW a AS
     SELECT p.start_at, p.state, l.holder, l.reason, l.lease_expires_at, l.abandoned
     FROM partreg.partitions p
@@ -51,8 +53,11 @@ SELECT trusted_role, old_token_until, revoked_at BETWEEN registered_at AND clock
        upper(effective) = revoked_at AS ends_then
 FROM partreg.providers WHERE source_name = 'revoke' AND provider_name = 'a';
 
--- Its locks are failed; what it supplied is there; it owes nothing from now on.
+-- Its locks are failed, and nobody else's; what it supplied is there; it owes
+-- nothing from now on.
 SELECT * FROM a;
+SELECT provider_name, lower(during), state, since = (SELECT revoked_at FROM partreg.providers WHERE (source_name, provider_name) = ('revoke', 'a')) AS failed_by_it
+FROM partreg.locks WHERE source_name = 'revoke' ORDER BY 1, 2;
 SELECT partreg.ready_ranges('revoke', '(,)');
 SELECT state, provider_name, lower(during) FROM partreg.explain_readiness('revoke', '[2024-01-01, 2024-01-09)');
 SELECT partreg.register_provider('future', :'source_token', NULL, '[2200-01-01,)') AS future \gset
@@ -85,11 +90,31 @@ SELECT partreg.unlock_partition('revoke', 'a', '[2024-01-07, 2024-01-08)', :'a2'
 SELECT partreg.unlock_partition('revoke', 'a', '[2024-01-07, 2024-01-08)', :'a3');
 SELECT partreg.unlock_partition('revoke', 'a', '[2024-01-07, 2024-01-08)');
 SELECT partreg.ready_ranges('revoke', '(,2100-01-01)');
+-- With the trusted role given; by default it is asked for all of time.
+SELECT partreg.register_provider('c', :'source_token', 'regress_revoke') AS c2 \gset
+SELECT trusted_role, effective, token_changed_at > registered_at AS token_is_new FROM partreg.providers WHERE source_name = 'revoke' AND provider_name = 'c';
+SELECT partreg.register_partition('revoke', 'c', '[2024-01-01, 2024-01-02)');
 SELECT event, provider_name, during, holder, reason FROM partreg.events
 WHERE source_name = 'revoke' AND event IN ('revoke', 'fail', 'register_provider') ORDER BY event_id;
 SELECT * FROM partreg.verify('revoke');
 
-RESET SESSION AUTHORIZATION;
+-- Many locks: all fail, each with its event, and little memory is used for each
+-- (how far a new server process ever grew, in kB; see bulk.sql).
+SELECT partreg.register_source('revoke many', 'team') AS many_source \gset
+SELECT partreg.register_provider('a', :'many_source') AS many \gset
+SELECT partreg.register_partitions('revoke many', 'a', '[2024-01-01 00:00+00, 2024-01-07 22:40+00)', '1 minute', :'many'),
+       partreg.lock_partitions('revoke many', 'a', '[2024-01-01 00:00+00, 2024-01-07 22:40+00)', :'many', 'job');
+\c -
 SET client_min_messages = error;
+CREATE FUNCTION pg_temp.peak() RETURNS integer LANGUAGE sql AS $$
+    SELECT substring(pg_read_file('/proc/self/status', 0, 10000, true) FROM 'VmPeak:\s+(\d{1,9}) ')::integer
+$$;
+SELECT partreg.check_readiness('revoke many', '[2024-01-01, 2024-01-02)'), coalesce(pg_temp.peak(), 0) AS before \gset
+SELECT partreg.revoke_provider('revoke many', 'a', :'many_source');
+SELECT coalesce(pg_temp.peak(), 0) - :before < 20000 AS bounded;
+SELECT state, holder, count(*) FROM partreg.locks WHERE source_name = 'revoke many' GROUP BY 1, 2;
+SELECT count(DISTINCT during) FROM partreg.events WHERE source_name = 'revoke many' AND event = 'fail';
+SELECT partreg.drop_source('revoke many', :'many_source');
+
 DROP OWNED BY regress_revoke;
 DROP ROLE regress_revoke;

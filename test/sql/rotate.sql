@@ -77,6 +77,10 @@ SELECT pg_temp.opens(:'s2') AS s2, pg_temp.opens(:'s3') AS s3;
 SELECT partreg.rotate_access_token('rotate', NULL, :'s3', '1 day') AS s4 \gset
 SELECT pg_temp.opens(:'s2') AS s2, pg_temp.opens(:'s3') AS s3, pg_temp.opens(:'s4') AS s4;
 
+-- In its grace it rotates nothing, neither the source's own nor a provider's.
+SELECT partreg.rotate_access_token('rotate', NULL, :'s3', '1 day');
+SELECT partreg.rotate_access_token('rotate', 'a', :'s3');
+
 -- Grace ends by the clock, also within one transaction.
 BEGIN;
 SELECT partreg.rotate_access_token('rotate', 'a', :'a8', '100 milliseconds') AS a9,

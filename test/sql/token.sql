@@ -173,4 +173,10 @@ SELECT * FROM answer WHERE echoed;
 -- and what failed has stored nothing.
 SELECT routine, argument, string_agg(DISTINCT sqlstate, ' ') AS sqlstate FROM answer GROUP BY 1, 2 ORDER BY routine COLLATE "C", argument COLLATE "C";
 
-DROP ROLE regress_token;
+-- Nor is a role trusted whose name is like one, which all may read.
+CREATE ROLE regress_prp_0123456789abcdef;
+\set VERBOSITY sqlstate
+SELECT partreg.set_trusted_role('token', 'loader', 'regress_prp_0123456789abcdef', :'source_token');
+SELECT partreg.register_provider('trusting', :'source_token', 'regress_prp_0123456789abcdef');
+
+DROP ROLE regress_token, regress_prp_0123456789abcdef;

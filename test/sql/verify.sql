@@ -18,7 +18,8 @@ SELECT partreg.register_partitions('verify', 'a', '[2024-01-01, 2024-01-07)', '1
        partreg.lock_partition('verify', 'a', '[2024-01-02, 2024-01-03)', :'a'),
        partreg.fail_partition('verify', 'a', '[2024-01-05, 2024-01-06)', :'a'),
        partreg.register_partition('verify', 'b', '[2024-01-01, 2024-01-03)', :'b'),
-       partreg.register_partition('verify too', 'a', '[2024-01-01, 2024-01-03)', :'other_a');
+       partreg.register_partition('verify too', 'a', '[2024-01-01, 2024-01-03)', :'other_a'),
+       partreg.unlock_partition('verify too', 'a', '[2024-01-01, 2024-01-03)', :'other_a');
 
 -- Ids differ from run to run; what is said of the provider is kept.
 CREATE FUNCTION pg_temp.found(source text DEFAULT NULL) RETURNS SETOF text LANGUAGE sql AS $$
@@ -62,6 +63,8 @@ BEGIN;
 UPDATE partreg.coverage SET source_id = (SELECT source FROM id WHERE source_name = 'verify too')
 WHERE provider_id = (SELECT provider FROM id WHERE (source_name, provider_name) = ('verify', 'a'));
 SELECT pg_temp.found();
+SELECT pg_temp.found('verify');
+SELECT pg_temp.found('verify too');
 ROLLBACK;
 BEGIN;
 INSERT INTO partreg.coverage SELECT source, -1, '2030-01-01', '2030-01-02' FROM id WHERE (source_name, provider_name) = ('verify', 'b');
@@ -72,6 +75,12 @@ ROLLBACK;
 BEGIN;
 ALTER TABLE partreg.coverage DROP CONSTRAINT coverage_spans_are_disjoint;
 INSERT INTO partreg.coverage SELECT source, provider, '2024-01-01 12:00', '2024-01-01 13:00' FROM id WHERE (source_name, provider_name) = ('verify', 'a');
+SELECT pg_temp.found();
+ROLLBACK;
+-- One that ends within the next.
+BEGIN;
+ALTER TABLE partreg.coverage DROP CONSTRAINT coverage_spans_are_disjoint;
+INSERT INTO partreg.coverage SELECT source, provider, '2023-12-31', '2024-01-02' FROM id WHERE (source_name, provider_name) = ('verify', 'a');
 SELECT pg_temp.found();
 ROLLBACK;
 -- One that swallows two.
@@ -162,6 +171,22 @@ ROLLBACK;
 BEGIN;
 UPDATE partreg.lock SET end_at = start_at - interval '1 day' WHERE state = 'failed' AND provider_id IN (SELECT provider FROM id);
 SELECT pg_temp.found();
+ROLLBACK;
+
+-- All sorts of damage in one source: asked about that source alone, it finds as
+-- much as of all; asked about another one, nothing.
+BEGIN;
+ALTER TABLE partreg.coverage DROP CONSTRAINT coverage_spans_are_disjoint;
+UPDATE partreg.source SET rule = 'some' WHERE name = 'verify';
+UPDATE partreg.partition SET length_class = 3 WHERE start_at = '2024-01-05' AND provider_id IN (SELECT provider FROM id);
+UPDATE partreg.lock SET state = 'lost' WHERE provider_id IN (SELECT provider FROM id);
+INSERT INTO partreg.coverage
+    SELECT source, provider, span_start, span_end
+    FROM id, (VALUES (timestamptz '2023-12-31', timestamptz '2024-01-02'), ('2030-01-01', '2030-01-01')) v (span_start, span_end)
+    WHERE (source_name, provider_name) = ('verify', 'a');
+INSERT INTO partreg.coverage SELECT source, -1, '2030-01-01', '2030-01-02' FROM id WHERE (source_name, provider_name) = ('verify', 'b');
+SELECT (SELECT count(*) FROM pg_temp.found()) AS of_all, (SELECT count(*) FROM pg_temp.found('verify')) AS of_one,
+       (SELECT count(*) FROM pg_temp.found('verify too')) AS of_another;
 ROLLBACK;
 \pset tuples_only off
 

@@ -161,12 +161,28 @@ for my $file (glob "$FindBin::RealBin/../upgrade/partition_registry--*.sql")
 	my ($version) = $file =~ /--(.*)\.sql$/;
 	my @paths;
 
-	copy($file, $scripts) or die "$file: $!" unless $version eq $current;
+	if ($version ne $current)
+	{
+		# One that is installed here is a link to somewhere else.
+		unlink "$scripts/${\ basename($file)}";
+		copy($file, $scripts) or die "$file: $!";
+	}
 	@paths = paths_from($version);
 	isnt(scalar @paths, 0, "there is a path from $version to $current");
 	is_deeply(differences_after(@$_), [], join ' to ', @$_) for @paths;
 }
 is_deeply(differences_after($current), [], 'two fresh installations are the same');
+
+note 'What an install script may say';
+
+my $statements = $install =~ s/^\s*--.*\n//mgr;
+is_deeply([ $statements =~ /^\s*CREATE\b[^;(]*\b(?:OR\s+REPLACE|IF\s+NOT\s+EXISTS)\b.*/mgi ], [], 'nothing planted is adopted');
+my ($before_pin, $after_pin) = split /^SET LOCAL search_path = pg_catalog, pg_temp;\n/m, $statements;
+is_deeply(
+	[ $before_pin =~ /^(?:CREATE|ALTER|SELECT|INSERT|DO|GRANT|SET)\b [A-Z]+ \S+/mg ],
+	[ 'CREATE SCHEMA partreg;', 'CREATE FUNCTION partreg._random_bytes()' ],
+	'one function is made by the search_path of the installation, to find pgcrypto');
+ok($after_pin =~ /^CREATE TABLE partreg\.source /m && $after_pin !~ /^SET .*search_path/m, 'all else with it pinned');
 
 note 'Versions made up';
 
@@ -211,6 +227,28 @@ is($session->value('SELECT partreg.lock_partition($1, $2, $3, $4)', @partition),
 is($session->query('SELECT partreg.set_owner($1, $2, $3)', 's', 'o', $source_token)->{error}, undef,
 	'and has what is new');
 $_->close_session for $session, $updating;
+
+# A level is extended by what is new in it, whatever else default privileges
+# give, and a grant by hand is no level.
+my $levelled = database('0.0.2');
+grant_levels($levelled);
+$levelled->run(<<'EOT');
+CREATE ROLE single;
+GRANT USAGE ON SCHEMA partreg TO single;
+GRANT EXECUTE ON FUNCTION partreg.drop_source(text, text) TO single;
+CREATE ROLE dba;
+ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO dba;
+ALTER EXTENSION partition_registry UPDATE;
+EOT
+is_deeply(
+	$levelled->rows(<<'EOT'),
+SELECT r, has_function_privilege(r, 'partreg.set_owner(text, text, text)', 'EXECUTE'),
+       has_function_privilege(r, 'partreg.drop_source(text, text)', 'EXECUTE')
+  FROM unnest(ARRAY['reading', 'writing', 'managing', 'single']) r
+EOT
+	[ [qw(reading f f)], [qw(writing t f)], [qw(managing t t)], [qw(single f t)] ],
+	'who has what after a step');
+$levelled->close_session;
 
 # What is forgotten, the older version, the step without it, and what tells.
 my @forgetful = (

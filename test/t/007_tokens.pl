@@ -333,6 +333,18 @@ is_deeply(
 		map { $_->[0] }
 		  @{ $client->rows("SELECT relname FROM pg_class WHERE relnamespace = 'partreg'::regnamespace AND relkind = 'v'") } ],
 	[], 'nor a view');
+# A session may be handed to somebody else, by a pool.
+is(told(call('register_partition', 'other', 'p', $hour, $other_provider_token)), 'no error', 'a session in which a token was good');
+is(told(call('lock_partition', 'other', 'p', $hour)), $denied, 'is good for nothing without it');
+is_deeply(
+	[ grep { shows($_->[0]) } @{ $client->rows(<<'EOT') } ],
+SELECT name || ' ' || setting FROM pg_settings
+UNION ALL
+SELECT statement FROM pg_prepared_statements
+UNION ALL
+SELECT application_name || ' ' || query FROM pg_stat_activity
+EOT
+	[], 'and shows none');
 is_deeply([ grep { shows($_->[0]) } @{ $client->rows('SELECT query FROM pg_stat_statements') } ],
 	[], 'nor pg_stat_statements');
 cmp_ok($client->value("SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%lock_partition%'"), '>', 0, 'which knows the calls');

@@ -159,6 +159,14 @@ for my $case (
 }
 is_deeply([ grep { !/_seq / } @{ rows_of_tables($client) } ], [ grep { !/_seq / } @$before ], 'nothing was changed');
 
+# One that is not ready, ten million times: the loop ends at a cancel, too.
+$client->start("SELECT partreg.all_ready(array_fill('s'::text, ARRAY[10000000]), \$1)", hour(1000));
+sleep 2;
+$began = time;
+$client->cancel;
+is(outcome($client->finish), '57014', 'all_ready of millions is cancelled');
+cmp_ok(time - $began, '<', 2, sprintf 'within a moment (%.2f s)', time - $began);
+
 # A session that is ended by the server leaves nothing in the way.
 $holders[0]->run("SET idle_in_transaction_session_timeout = '500ms'");
 $holders[0]->run('BEGIN');
