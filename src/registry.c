@@ -270,7 +270,7 @@ set_readiness_rule(PG_FUNCTION_ARGS)
  *
  * Waits for the open writers of the provider.
  *
- * Errors: 22004, 42501, 42704, 22023.
+ * Errors: 22004, 42501, 42704.
  */
 Datum
 set_effective(PG_FUNCTION_ARGS)
