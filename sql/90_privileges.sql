@@ -119,19 +119,28 @@ $$;
 COMMENT ON FUNCTION partreg.grant_privileges(text, text) IS
     'gives a role exactly one level: none, reader, writer or admin; for the owner of the extension';
 
+CREATE FUNCTION partreg._is_of_this_transaction(row_xmin xid)
+    RETURNS boolean
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg._is_of_this_transaction(xid) IS
+    'internal: did the current transaction, or one of its subtransactions, write the row that has this xmin?';
+
 -- Which level a role has: the highest one of which, and of all levels below it,
 -- it may call every routine that anybody but the owner may call.  What an
--- upgrade, in this transaction, has just added does not count.  A role to which somebody
--- granted single routines by hand has none.
+-- upgrade, in this transaction, has just added does not count; its membership
+-- tells, as a GRANT would write the row of pg_proc anew.  A role to which
+-- somebody granted single routines by hand has none.
 CREATE VIEW partreg._granted_level (grantee, level) AS
     WITH granted AS (
         SELECT array_position(ARRAY['reader', 'writer', 'admin'], l.level) AS rank,
                l.level, p.oid AS routine, a.grantee
           FROM pg_proc p
           JOIN partreg._routine_level l ON l.routine = p.proname
+          JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
          CROSS JOIN LATERAL aclexplode(p.proacl) a
          WHERE p.pronamespace = 'partreg'::regnamespace AND a.grantee NOT IN (0, p.proowner)
-           AND p.xmin <> pg_current_xact_id()::xid
+           AND NOT partreg._is_of_this_transaction(d.xmin)
     )
     SELECT DISTINCT ON (r.rolname) r.rolname::text, mine.level
       FROM granted mine

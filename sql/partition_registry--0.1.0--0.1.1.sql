@@ -1,5 +1,6 @@
 -- From 0.1.0: what _problems() says of a span that is filed under another
--- source than its provider's.
+-- source than its provider's, and which levels an upgrade extends where it
+-- shares a transaction with GRANTs or runs in a subtransaction.
 
 \echo Use "ALTER EXTENSION partition_registry UPDATE TO '0.1.1'" to load this file. \quit
 
@@ -105,5 +106,36 @@ CREATE OR REPLACE FUNCTION partreg._problems(wanted integer)
                  GROUP BY p.provider_id) unlocked ON unlocked.provider_id = v.id
          CROSS JOIN LATERAL unnest(covered.ranges - coalesce(unlocked.ranges, '{}')) AS piece;
     END;
+
+CREATE FUNCTION partreg._is_of_this_transaction(row_xmin xid)
+    RETURNS boolean
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg._is_of_this_transaction(xid) IS
+    'internal: did the current transaction, or one of its subtransactions, write the row that has this xmin?';
+
+REVOKE ALL ON FUNCTION partreg._is_of_this_transaction(xid) FROM PUBLIC;
+
+CREATE OR REPLACE VIEW partreg._granted_level (grantee, level) AS
+    WITH granted AS (
+        SELECT array_position(ARRAY['reader', 'writer', 'admin'], l.level) AS rank,
+               l.level, p.oid AS routine, a.grantee
+          FROM pg_proc p
+          JOIN partreg._routine_level l ON l.routine = p.proname
+          JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+         CROSS JOIN LATERAL aclexplode(p.proacl) a
+         WHERE p.pronamespace = 'partreg'::regnamespace AND a.grantee NOT IN (0, p.proowner)
+           AND NOT partreg._is_of_this_transaction(d.xmin)
+    )
+    SELECT DISTINCT ON (r.rolname) r.rolname::text, mine.level
+      FROM granted mine
+      JOIN pg_roles r ON r.oid = mine.grantee
+     WHERE NOT EXISTS (SELECT FROM granted other
+                        WHERE other.rank <= mine.rank
+                          AND NOT EXISTS (SELECT FROM granted g
+                                           WHERE g.grantee = mine.grantee AND g.routine = other.routine))
+       AND (SELECT count(DISTINCT g.rank) FROM granted g
+             WHERE g.grantee = mine.grantee AND g.rank <= mine.rank) = mine.rank
+     ORDER BY r.rolname, mine.rank DESC;
 
 SELECT partreg._extend_privileges();

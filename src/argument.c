@@ -126,12 +126,15 @@ int
 control_character(const char *string)
 {
 	const unsigned char *at = (const unsigned char *) string;
+	int			encoding = GetDatabaseEncoding();
 
 	if ((*at > 0 && *at < 0x20) || *at == 0x7f)
 		return 1;
-	if (GetDatabaseEncoding() == PG_UTF8 &&
-		at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f)
-		return 2;
+	if (encoding == PG_UTF8)
+		return at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f ? 2 : 0;
+	if ((encoding >= PG_LATIN1 && encoding <= PG_LATIN10) ||
+		(encoding >= PG_ISO_8859_5 && encoding <= PG_ISO_8859_8))
+		return *at >= 0x80 && *at <= 0x9f ? 1 : 0;
 	return 0;
 }
 

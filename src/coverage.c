@@ -50,6 +50,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "argument.h"
 #include "compat.h"
 #include "coverage.h"
 #include "effective.h"
@@ -510,13 +511,27 @@ void
 coverage_add(const Access *access, TimeInterval interval)
 {
 	IntervalSet missing = {0};
+	int64		left = PG_INT64_MAX;	/* microseconds */
 	Datum		values[4];
 	bool		skipped;
 
 	do
 	{
+		int64		before = left;
+
 		skipped = false;
+		left = 0;
 		find_missing(access, interval, &missing);
+		for (size_t i = 0; i < missing.count; i++)
+			left += missing.items[i].end - missing.items[i].start;
+		/* What made us skip a piece is committed, and so is seen now. */
+		if (left == before)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("the spans of provider \"%s\" are damaged",
+							quotable(access->provider_name)),
+					 errhint("verify() tells what is wrong.")));
+
 		for (size_t i = 0; i < missing.count; i++)
 		{
 			values[0] = Int32GetDatum(access->source_id);

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -16,6 +17,7 @@
 #include "compat.h"
 
 PG_FUNCTION_INFO_V1(_extend_privileges);
+PG_FUNCTION_INFO_V1(_is_of_this_transaction);
 
 /*
  * _extend_privileges() returns void
@@ -43,4 +45,15 @@ _extend_privileges(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+/*
+ * _is_of_this_transaction(row_xmin xid) returns boolean
+ *		Did the current transaction, or one of its subtransactions that has not
+ *		been rolled back, write the row that has this xmin?
+ */
+Datum
+_is_of_this_transaction(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(TransactionIdIsCurrentTransactionId(PG_GETARG_TRANSACTIONID(0)));
 }

@@ -230,25 +230,34 @@ $_->close_session for $session, $updating;
 
 # A level is extended by what is new in it, whatever else default privileges
 # give, and a grant by hand is no level.
-my $levelled = database('0.0.2');
-grant_levels($levelled);
-$levelled->run(<<'EOT');
-CREATE ROLE single;
+$node->safe_psql('postgres', 'CREATE ROLE single; CREATE ROLE dba');
+for my $case (
+	[ 'by itself', 'ALTER EXTENSION partition_registry UPDATE' ],
+	[   'after a grant in the same transaction',
+		"SELECT partreg.grant_privileges('reading', 'reader'); ALTER EXTENSION partition_registry UPDATE" ],
+	[   'after a savepoint',
+		'BEGIN; SAVEPOINT one; ALTER EXTENSION partition_registry UPDATE; RELEASE one; COMMIT' ])
+{
+	my ($how, $update) = @$case;
+	my $levelled = database('0.0.2');
+
+	grant_levels($levelled);
+	$levelled->run(<<'EOT');
 GRANT USAGE ON SCHEMA partreg TO single;
 GRANT EXECUTE ON FUNCTION partreg.drop_source(text, text) TO single;
-CREATE ROLE dba;
 ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO dba;
-ALTER EXTENSION partition_registry UPDATE;
 EOT
-is_deeply(
-	$levelled->rows(<<'EOT'),
+	$levelled->run($update);
+	is_deeply(
+		$levelled->rows(<<'EOT'),
 SELECT r, has_function_privilege(r, 'partreg.set_owner(text, text, text)', 'EXECUTE'),
        has_function_privilege(r, 'partreg.drop_source(text, text)', 'EXECUTE')
   FROM unnest(ARRAY['reading', 'writing', 'managing', 'single']) r
 EOT
-	[ [qw(reading f f)], [qw(writing t f)], [qw(managing t t)], [qw(single f t)] ],
-	'who has what after a step');
-$levelled->close_session;
+		[ [qw(reading f f)], [qw(writing t f)], [qw(managing t t)], [qw(single f t)] ],
+		"who has what after a step $how");
+	$levelled->close_session;
+}
 
 # What is forgotten, the older version, the step without it, and what tells.
 my @forgetful = (
