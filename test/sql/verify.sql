@@ -168,6 +168,14 @@ BEGIN;
 INSERT INTO partreg.coverage SELECT source, provider, '2030-01-01', '2030-01-01' FROM id WHERE (source_name, provider_name) = ('verify', 'b');
 SELECT pg_temp.found();
 ROLLBACK;
+-- In the way of a first unlock it is an error.
+BEGIN;
+INSERT INTO partreg.coverage SELECT source, provider, '2024-01-04', '2024-01-04' FROM id WHERE (source_name, provider_name) = ('verify', 'a');
+SET LOCAL statement_timeout = '60s';
+\set VERBOSITY sqlstate
+SELECT partreg.unlock_partition('verify', 'a', '[2024-01-04, 2024-01-05)', :'a');
+\set VERBOSITY default
+ROLLBACK;
 BEGIN;
 UPDATE partreg.lock SET end_at = start_at - interval '1 day' WHERE state = 'failed' AND provider_id IN (SELECT provider FROM id);
 SELECT pg_temp.found();

@@ -452,6 +452,23 @@ fails_with($attacker, '42501', 'a wrong token does not wait for a lock',
 	'SELECT partreg.lock_partition($1, $2, $3, $4)', 's', 'p', $noon, $foreign);
 $managing->run('ROLLBACK');
 
+note 'Control characters';
+
+# U+009B begins an escape sequence, as ESC [ does.  In WIN1252 that byte is a
+# letter, U+203A.
+for my $case ([qw(UTF8 009b 22023)], [qw(LATIN1 009b 22023)], [qw(ISO_8859_5 009b 22023)], [qw(WIN1252 203a 00000)])
+{
+	my ($encoding, $character, $sqlstate) = @$case;
+
+	$node->safe_psql('postgres', "CREATE DATABASE encoded ENCODING '$encoding' LOCALE 'C' TEMPLATE template0");
+	my $client = connect_to($node, dbname => 'encoded');
+	$client->run('CREATE EXTENSION pgcrypto; CREATE EXTENSION partition_registry');
+	my $error = $client->query("SELECT partreg.register_source(U&'a\\${character}b', 'o')")->{error};
+	is($error ? $error->{C} : '00000', $sqlstate, "U+$character in a name, $encoding");
+	$client->close_session;
+	$node->safe_psql('postgres', 'DROP DATABASE encoded');
+}
+
 note 'Huge input';
 
 my $huge = 'a' x 5_000_000;
