@@ -2,7 +2,7 @@
 -- what it supplied stays, and what it owed stays owed.
 SET client_min_messages = error;
 CREATE EXTENSION IF NOT EXISTS partition_registry CASCADE;
-RESET client_min_messages;
+SET client_min_messages = warning;    -- no NOTICE of progress where it is slow
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 \set VERBOSITY sqlstate
