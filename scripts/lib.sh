@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# What scripts/quickstart, scripts/check and scripts/bench share.  Source it:
+# What the programs in scripts share.  Source it:
 #
 #   . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 #
@@ -16,15 +16,20 @@
 #
 # Variables set here:
 #   ROOT        the project's folder
-#   WORK        the folder in /tmp (work_dir)
+#   WORK        the folder in /tmp (work_dir), which the user postgres owns
+#   LOG         a file in /tmp for the caller's own output (log_file): where
+#               another owns the folder, root would write wherever a symbolic
+#               link leads
 #   PG_CONFIG   pg_config of the private copy (private_postgres); before that,
 #               from the environment, the PostgreSQL to copy
 #   PG_MAJOR, PGBIN   its major version, its programs
 #   LIMIT       if set, the seconds that a command may take (run)
+#   SANITIZERS  array VAR=value …: more for the environment of as_pg
 #   PGENV       array PGHOST=… PGPORT=… PGUSER=… PGDATABASE=… (start_cluster)
 
 ROOT=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 PGENV=()
+SANITIZERS=()
 
 say()
 {
@@ -55,7 +60,7 @@ as_pg()
 	fi
 	"${user[@]}" env -i -C "${WORK:-/tmp}" \
 		PATH="${PGBIN:+$PGBIN:}/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" \
-		HOME="${WORK:-/tmp}" TMPDIR="${WORK:-/tmp}" LC_ALL=C.UTF-8 "$@"
+		HOME="${WORK:-/tmp}" TMPDIR="${WORK:-/tmp}" LC_ALL=C.UTF-8 "${SANITIZERS[@]}" "$@"
 }
 
 # run COMMAND...
@@ -88,18 +93,20 @@ run()
 	return "$status"
 }
 
-# run_logged LOGFILE COMMAND...
+# run_logged LOGFILE [VAR=value ...] COMMAND...
 #
-# The same, with the output in a file, whose end is shown if it fails.
+# The same as the user who may run PostgreSQL, who writes the output to a
+# file, whose end is shown if it fails.
 run_logged()
 {
 	local log=$1 status=0
 
 	shift
-	run "$@" >"$log" 2>&1 || status=$?
+	# shellcheck disable=SC2016
+	run as_pg sh -c 'log=$1; shift; exec env "$@" >"$log" 2>&1' sh "$log" "$@" || status=$?
 	if ((status != 0)); then
 		printf 'failed (status %s): %s\n' "$status" "$*"
-		tail -n 40 "$log" | sed 's/^/    /'
+		as_pg tail -n 40 "$log" | sed 's/^/    /'
 	fi >&2
 	return "$status"
 }
@@ -117,6 +124,11 @@ work_dir()
 	if ((EUID == 0)); then
 		chown postgres: "$WORK"
 	fi
+}
+
+log_file()
+{
+	LOG=$(mktemp "/tmp/partition_registry-log.XXXXXX")
 }
 
 # The processes whose program lies in a folder, one id a line.  (find complains
@@ -159,6 +171,7 @@ clean_up()
 		end_processes_from "$WORK"
 		rm -rf "$WORK"
 	fi
+	rm -f "${LOG:-}"
 	exit "$status"
 }
 
@@ -345,7 +358,7 @@ build_extension()
 	local src=$1
 
 	shift
-	run_logged "$src.make.log" as_pg make -C "$src" PG_CONFIG="$PG_CONFIG" "$@" all install
+	run_logged "$src.make.log" make -C "$src" PG_CONFIG="$PG_CONFIG" "$@" all install
 }
 
 # ---------------------------------------------------------------------------
@@ -363,7 +376,7 @@ start_cluster()
 	shift
 	as_pg mkdir -p "$dir"
 	as_pg mkdir -m 700 "$dir/socket"
-	run_logged "$dir.log" as_pg "$PGBIN/initdb" --pgdata="$dir/data" --username=postgres \
+	run_logged "$dir.log" "$PGBIN/initdb" --pgdata="$dir/data" --username=postgres \
 		--encoding=UTF8 --locale=C --no-sync --no-instructions ||
 		return 1
 	as_pg tee "$dir/data/pg_hba.conf" >/dev/null <<-'EOT'
@@ -387,8 +400,13 @@ start_cluster()
 			break
 		fi
 	done
+	did_not_start "$dir"
+}
+
+did_not_start()
+{
 	printf 'the server did not start:\n' >&2
-	as_pg tail -n 20 "$dir/server.log" >&2
+	as_pg tail -n 20 "$1/server.log" >&2
 	return 1
 }
 
