@@ -168,6 +168,29 @@ $client->cancel;
 is(outcome($client->finish), '57014', 'all_ready of millions is cancelled');
 cmp_ok(time - $began, '<', 2, sprintf 'within a moment (%.2f s)', time - $began);
 
+# The other calls about many partitions, each ended while it is at work.
+my ($many_token, undef) = source_and_provider($client, 'many', 'p');
+my $all = '[2030-01-01 00:00+00,2030-04-11 00:00+00)';
+
+$client->rows('SELECT partreg.register_partitions($1, $2, $3, $4, $5)', 'many', 'p', $all, '1 minute', $many_token);
+$before = rows_of_tables($client);
+$client->run("SET statement_timeout = '40ms'");
+for my $call (
+	[ 'lock_partitions($1, $2, $3, $4)', 'many', 'p', $all, $many_token ],
+	[ 'unlock_partitions($1, $2, $3, $4)', 'many', 'p', $all, $many_token ],
+	[ 'explain_readiness($1, $2)', 'many', $all ],
+	[ 'drop_source($1, $2)', 'many', $many_token ])
+{
+	my ($function, @given) = @$call;
+
+	$began = time;
+	is(outcome($client->query("SELECT count(*) FROM partreg.$function", @given)), '57014', "$function is ended");
+	cmp_ok(time - $began, '<', 2, sprintf 'within a moment (%.2f s)', time - $began);
+}
+$client->run('RESET statement_timeout');
+is_deeply([ grep { !/_seq / } @{ rows_of_tables($client) } ], [ grep { !/_seq / } @$before ], 'nothing was changed');
+$client->rows('SELECT partreg.drop_source($1, $2)', 'many', $many_token);
+
 # A session that is ended by the server leaves nothing in the way.
 $holders[0]->run("SET idle_in_transaction_session_timeout = '500ms'");
 $holders[0]->run('BEGIN');
