@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "coverage.h"
 #include "history.h"
+#include "lockrow.h"
 #include "partition.h"
 #include "statement.h"
 
@@ -69,6 +70,10 @@ retire_partition(PG_FUNCTION_ARGS)
 /*
  * revoke_provider(source_name text, provider_name text, access_token text)
  *		returns void
+ *
+ * Under REPEATABLE READ all locks of the provider have to be as the snapshot
+ * knows them: failing others would let the transaction see the lock of a
+ * partition that it does not see.
  *
  * Errors: 22004, 42501, 42704 (absent, or revoked already).
  */
@@ -119,7 +124,9 @@ revoke_provider(PG_FUNCTION_ARGS)
 	values[0] = Int32GetDatum(access.source_id);
 	values[1] = Int32GetDatum(access.provider_id);
 	values[2] = TimestampTzGetDatum(now);
-	n_failed = statement_run_latest(&fail_locks, values, NULL);
+	lockrow_refuse_old_snapshot(access.source_id, access.provider_id,
+								(TimeInterval) {INTERVAL_MIN, INTERVAL_MAX});
+	n_failed = statement_run(&fail_locks, values, NULL);
 	failed = palloc_extended(Max(n_failed, 1) * sizeof(TimeInterval),
 							 MCXT_ALLOC_HUGE);
 	holders = palloc_extended(Max(n_failed, 1) * sizeof(char *),
