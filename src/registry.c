@@ -85,6 +85,9 @@ record(const char *event, const Access *access, TimestampTz at)
 Datum
 register_source(PG_FUNCTION_ARGS)
 {
+	static Statement find_namesake = {
+		"SELECT 1 FROM partreg.source WHERE name = $1 AND id <> $2", 2, {TEXTOID, INT4OID}
+	};
 	static Statement insert_source = {
 		"INSERT INTO partreg.source (name, owner, rule, registered_at, token_digest, token_changed_at)"
 		" VALUES ($1, $2, $3, $4, $5, $4)"
@@ -94,7 +97,6 @@ register_source(PG_FUNCTION_ARGS)
 	Access		access = {0};
 	Datum		values[5];
 	TokenDigest digest;
-	TimestampTz now;
 	char	   *token;
 	text	   *result;
 	char	   *rule = "any";
@@ -110,10 +112,9 @@ register_source(PG_FUNCTION_ARGS)
 
 	token = token_make(TOKEN_SOURCE);
 	token_digest(token, &digest);
-	now = GetCurrentTimestamp();
 	values[0] = CStringGetTextDatum(access.source_name);
 	values[2] = CStringGetTextDatum(rule);
-	values[3] = TimestampTzGetDatum(now);
+	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[4] = token_digest_datum(&digest);
 	if (statement_run(&insert_source, values, NULL) == 0)
 		ereport(ERROR,
@@ -122,7 +123,14 @@ register_source(PG_FUNCTION_ARGS)
 						access.source_name),
 				 errhint("Its owner has the token; a lost one is replaced by reset_access_token().")));
 	access.source_id = DatumGetInt32(statement_result(0, 1, &isnull));
-	record("register_source", &access, now);
+	if (IsolationUsesXactSnapshot())
+	{
+		/* Dropped by somebody else since: the snapshot would have two. */
+		values[1] = Int32GetDatum(access.source_id);
+		if (statement_run(&find_namesake, values, NULL) > 0)
+			raise_concurrent_change();
+	}
+	record("register_source", &access, GetCurrentTimestamp());
 	write_end();
 
 	result = cstring_to_text(token);
@@ -163,7 +171,6 @@ register_provider(PG_FUNCTION_ARGS)
 	Datum		values[6];
 	char		nulls[7] = "      ";
 	TokenDigest digest;
-	TimestampTz now;
 	char	   *token;
 	char	   *trusted_role;
 	bool		revived = false;
@@ -178,7 +185,6 @@ register_provider(PG_FUNCTION_ARGS)
 
 	token = token_make(TOKEN_PROVIDER);
 	token_digest(token, &digest);
-	now = GetCurrentTimestamp();
 	values[0] = Int32GetDatum(access.source_id);
 	values[1] = CStringGetTextDatum(access.provider_name);
 	if (trusted_role == NULL)
@@ -188,10 +194,14 @@ register_provider(PG_FUNCTION_ARGS)
 	values[3] = PG_ARGISNULL(3)
 		? interval_to_range((TimeInterval) {INTERVAL_MIN, INTERVAL_MAX})
 		: argument_effective(fcinfo, 3);
-	values[4] = TimestampTzGetDatum(now);
+	values[4] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[5] = token_digest_datum(&digest);
 	if (statement_run(&insert_provider, values, nulls) == 0)
+	{
+		/* It may have waited for a registration, and a revocation after it. */
+		values[4] = TimestampTzGetDatum(GetCurrentTimestamp());
 		revived = statement_run(&revive_provider, values, nulls) > 0;
+	}
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -200,7 +210,8 @@ register_provider(PG_FUNCTION_ARGS)
 				 errhint("It has its token; a lost one is replaced by rotate_access_token() with the source token.")));
 	access.provider_id = DatumGetInt32(statement_result(0, 1, &isnull));
 	history_record(&(Event) {
-		.event = "register_provider", .access = &access, .at = now,
+		.event = "register_provider", .access = &access,
+		.at = GetCurrentTimestamp(),
 		.may_make_ready = revived
 	});
 	write_end();

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -162,7 +163,9 @@ revoke_provider(PG_FUNCTION_ARGS)
  * drop_source(source_name text, access_token text) returns void
  *
  * Waits for the open writers of the source.  Deletes what is there by the
- * latest snapshot: an older one would leave behind what it does not know.
+ * latest snapshot: an older one would leave behind what it does not know.  But
+ * first by that one: a row that it knows in an older version would stay in its
+ * sight, so that is a serialization failure.
  *
  * Errors: 22004, 42501.
  */
@@ -192,7 +195,11 @@ drop_source(PG_FUNCTION_ARGS)
 	values[0] = Int32GetDatum(access.source_id);
 	statement_run_latest(&lock_providers, values, NULL);
 	for (int i = 0; i < lengthof(deletions); i++)
+	{
+		if (IsolationUsesXactSnapshot())
+			statement_run(&deletions[i], values, NULL);
 		statement_run_latest(&deletions[i], values, NULL);
+	}
 	history_record(&(Event) {
 		.event = "drop_source", .access = &access,
 		.at = GetCurrentTimestamp()
