@@ -27,6 +27,7 @@
 
 #include "argument.h"
 #include "compat.h"
+#include "token.h"
 
 /* The name of an argument, for messages. */
 static const char *
@@ -57,26 +58,17 @@ argument_require(FunctionCallInfo fcinfo, int argno)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"%s\" must not be null",
-						argument_label(fcinfo, argno))));
+						argument_label(fcinfo, argno)),
+				 errhint("Only arguments that have a default may be null or left out.")));
 }
 
-/*
- * Does a string hold something that a person or a secret scanner would take
- * for one of our tokens, whole or in part?
- */
+/* Does a string hold something like one of our tokens, whole or damaged? */
 bool
 looks_like_token(const char *string)
 {
-	const char *at;
+	size_t		length;
 
-	for (at = string; (at = strpbrk(at, "pP")) != NULL; at++)
-	{
-		if ((pg_strncasecmp(at, "prs_", 4) == 0 ||
-			 pg_strncasecmp(at, "prp_", 4) == 0) &&
-			strspn(at + 4, "0123456789abcdefABCDEF") >= 8)
-			return true;
-	}
-	return false;
+	return token_lookalike(string, &length) != NULL;
 }
 
 /*
@@ -169,21 +161,22 @@ argument_name(FunctionCallInfo fcinfo, int argno)
 	return name;
 }
 
-/* A reason, cut to what is kept of it at a whole character. */
+/*
+ * A reason, without tokens, cut to what is kept of it at a whole character.
+ * It is often somebody else's error message with a statement in it, so that a
+ * token is no reason to refuse the call.
+ */
 char *
 argument_reason(FunctionCallInfo fcinfo, int argno)
 {
-	text	   *given;
-	char	   *reason;
+	char	   *reason = argument_text(fcinfo, argno);
 	int			length;
 
-	if (PG_ARGISNULL(argno))
+	if (reason == NULL)
 		return NULL;
-	given = PG_GETARG_TEXT_PP(argno);
-	length = pg_mbcliplen(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given),
-						  MAX_REASON_LENGTH);
-	reason = pnstrdup(VARDATA_ANY(given), length);
-	refuse_token(fcinfo, argno, reason);
+	token_mask(reason);
+	length = strlen(reason);
+	reason[pg_mbcliplen(reason, length, MAX_REASON_LENGTH)] = '\0';
 	return reason;
 }
 

@@ -189,7 +189,8 @@ all_ready(PG_FUNCTION_ARGS)
 		if (nulls[i])
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument \"source_names\" must not contain null")));
+					 errmsg("argument \"source_names\" must not contain null"),
+					 errhint("Leave it out, for example with array_remove().")));
 	}
 	for (int i = 0; i < count; i++)
 	{

@@ -125,6 +125,67 @@ token_digest_equals(const TokenDigest *digest, const bytea *stored)
 	return comparable && difference == 0;
 }
 
+/*
+ * Where does a string hold what a person or a secret scanner would take for a
+ * token, whole or damaged?  NULL: nowhere.
+ *
+ * That is a prefix with a quarter of a token's random digits in a row behind
+ * it, or with most of them among as many characters as a token has; or, without
+ * a prefix, more digits in a row than the SHA-256 digests and the like that
+ * people write about.  A date behind the letters of a prefix is none.
+ */
+const char *
+token_lookalike(const char *string, size_t *length)
+{
+	static const char digits[] = "0123456789abcdefABCDEF";
+	const char *at = string;
+
+	while (*at != '\0')
+	{
+		size_t		row = strspn(at, digits);
+
+		if (row > 2 * RANDOM_BYTES)
+		{
+			*length = row;
+			return at;
+		}
+		if (pg_strncasecmp(at, prefixes[TOKEN_SOURCE], PREFIX_LENGTH) == 0 ||
+			pg_strncasecmp(at, prefixes[TOKEN_PROVIDER], PREFIX_LENGTH) == 0)
+		{
+			const char *body = at + PREFIX_LENGTH;
+			size_t		width = strnlen(body, TOKEN_LENGTH - PREFIX_LENGTH);
+			size_t		many = 0;
+
+			for (size_t i = 0; i < width; i++)
+				many += isxdigit((unsigned char) body[i]) != 0;
+			if (strspn(body, digits) >= RANDOM_BYTES / 2 || many > RANDOM_BYTES)
+			{
+				*length = PREFIX_LENGTH + width + strspn(body + width, digits);
+				return at;
+			}
+		}
+		at += Max(row, 1);
+	}
+	return NULL;
+}
+
+/* Write stars over the digits of whatever looks like a token. */
+void
+token_mask(char *string)
+{
+	const char *found;
+	size_t		length;
+
+	while ((found = token_lookalike(string, &length)) != NULL)
+	{
+		for (string += found - string; length > 0; string++, length--)
+		{
+			if (isxdigit((unsigned char) *string))
+				*string = '*';
+		}
+	}
+}
+
 /* A digest as it is stored. */
 Datum
 token_digest_datum(const TokenDigest *digest)

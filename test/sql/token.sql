@@ -124,15 +124,18 @@ ORDER BY 1;
 SELECT pg_temp.refusal(:'source_token'), pg_temp.refusal(:'provider_token');
 
 -- A token is never echoed, wherever it was put: whole, cut short, in upper
--- case, or with something around it, as each text argument of each function,
--- while the other arguments are good.
+-- case, with something around it, or damaged, as each text argument of each
+-- function, while the other arguments are good.
 CREATE ROLE regress_token;
 CREATE TEMP TABLE sentinel AS
     SELECT how, variant, part
     FROM (SELECT partreg.register_provider('sentinel', :'source_token')) s (token),
          LATERAL (VALUES ('whole', token, substr(token, 5, 16)), ('cut short', left(token, 40), substr(token, 5, 16)),
                          ('upper case', upper(token), upper(substr(token, 5, 16))),
-                         ('inside', 'my token is ' || token || '!', substr(token, 5, 16))) v (how, variant, part);
+                         ('inside', 'my token is ' || token || '!', substr(token, 5, 16)),
+                         ('mistyped', overlay(token PLACING 'x' FROM 10 FOR 1), substr(token, 11, 16)),
+                         ('in two', left(token, 4) || ' ' || substr(token, 5), substr(token, 5, 16)),
+                         ('without prefix', substr(token, 5), substr(token, 5, 16))) v (how, variant, part);
 CREATE TEMP TABLE answer (routine text, argument text, how text, sqlstate text, echoed boolean);
 CREATE FUNCTION pg_temp.drive(routine oid, nth bigint, sentinel sentinel, source_token text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -164,7 +167,7 @@ EXCEPTION WHEN OTHERS THEN
         FROM pg_proc WHERE oid = routine;
 END;
 $$;
-SELECT count(pg_temp.drive(p.oid, a.n, s, :'source_token')) >= 4 * 50 AS many_calls
+SELECT count(pg_temp.drive(p.oid, a.n, s, :'source_token')) >= 7 * 50 AS many_calls
 FROM sentinel s, pg_proc p, unnest(p.proargtypes::regtype[]) WITH ORDINALITY a (type, n)
 WHERE p.pronamespace = 'partreg'::regnamespace AND p.proname NOT LIKE '\_%' AND p.prokind = 'f'
   AND a.type IN ('text'::regtype, 'text[]'::regtype);
@@ -172,6 +175,20 @@ SELECT * FROM answer WHERE echoed;
 -- What was answered (00001 would be: no error).  No token is taken for a name,
 -- and what failed has stored nothing.
 SELECT routine, argument, string_agg(DISTINCT sqlstate, ' ') AS sqlstate FROM answer GROUP BY 1, 2 ORDER BY routine COLLATE "C", argument COLLATE "C";
+
+-- In a reason, which may be somebody else's error message, stars stand for its
+-- digits, before it is cut.  Dates, digests and prose are no tokens.
+CREATE FUNCTION pg_temp.kept(given text, token text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM partreg.lock_partition('token', 'loader', '[2024-01-01, 2024-01-02)', token, 'x', reason => given);
+    RETURN (SELECT reason FROM partreg.locks WHERE source_name = 'token');
+END;
+$$;
+SELECT pg_temp.kept(how || ': ' || variant || ' and ' || variant || ' are bad', :'provider_token') AS kept FROM sentinel ORDER BY how;
+SELECT how, translate(right(pg_temp.kept(repeat('.', 1960) || variant, :'provider_token'), 45), '.*', '') AS kept FROM sentinel ORDER BY how;
+SELECT given, pg_temp.kept(given, :'provider_token') = given AS kept
+FROM unnest(ARRAY['no such file corprs_20240101.csv', 'prp_20240101123000', 'sha256:' || encode(sha256('x'), 'hex'),
+                  'prs_ is a name that nobody would give to a file, but for a fable of a cafe']) given;
 
 -- Nor is a role trusted whose name is like one, which all may read.
 CREATE ROLE regress_prp_0123456789abcdef;
