@@ -210,10 +210,11 @@ restart_under()
 #
 # With the whole path of each source file, as that is how one of ours is known.
 # Not with --track-origins, which takes twice the time: it helps to understand
-# a finding, not to have it.
+# a finding, not to have it; and the longest tests do a hundredth of their work.
 restart_under_valgrind()
 {
 	as_pg mkdir "$1/findings"
+	echo "regress.slow = on" | as_pg tee -a "$1/data/postgresql.conf" >/dev/null
 	restart_under "$1" valgrind --quiet --leak-check=no --num-callers=30 \
 		--fullpath-after= --log-file="$1/findings/%p"
 }
