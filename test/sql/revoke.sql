@@ -107,7 +107,7 @@ SELECT partreg.register_partitions('revoke many', 'a', '[2024-01-01 00:00+00, 20
 \c -
 SET client_min_messages = error;
 CREATE FUNCTION pg_temp.peak() RETURNS integer LANGUAGE sql AS $$
-    SELECT substring(pg_read_file('/proc/self/status', 0, 10000, true) FROM 'VmPeak:\s+(\d{1,9}) ')::integer
+    SELECT substring(pg_read_file('/proc/self/status', 0, 10000, true) FROM 'Name:\s+postgres\n.*VmPeak:\s+(\d{1,9}) ')::integer
 $$;
 SELECT partreg.check_readiness('revoke many', '[2024-01-01, 2024-01-02)'), coalesce(pg_temp.peak(), 0) AS before \gset
 SELECT partreg.revoke_provider('revoke many', 'a', :'many_source');
