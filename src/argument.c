@@ -169,13 +169,18 @@ argument_name(FunctionCallInfo fcinfo, int argno)
 char *
 argument_reason(FunctionCallInfo fcinfo, int argno)
 {
-	char	   *reason = argument_text(fcinfo, argno);
+	text	   *given;
+	char	   *reason;
 	int			length;
 
-	if (reason == NULL)
+	if (PG_ARGISNULL(argno))
 		return NULL;
+	given = PG_GETARG_TEXT_PP(argno);
+	/* Enough to know a token by that lies across the cut */
+	length = pg_mbcliplen(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given),
+						  2 * MAX_REASON_LENGTH);
+	reason = pnstrdup(VARDATA_ANY(given), length);
 	token_mask(reason);
-	length = strlen(reason);
 	reason[pg_mbcliplen(reason, length, MAX_REASON_LENGTH)] = '\0';
 	return reason;
 }
