@@ -41,4 +41,13 @@
 	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
+/* From 16 on, one argument more: only indexes that sum up blocks. */
+#if PG_VERSION_NUM >= 160000
+#define insert_index_tuples_compat(relation, slot, estate) \
+	ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL, false)
+#else
+#define insert_index_tuples_compat(relation, slot, estate) \
+	ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL)
+#endif
+
 #endif							/* PARTREG_COMPAT_H */
