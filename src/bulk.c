@@ -204,32 +204,28 @@ insert_new(void *arg)
 	return true;
 }
 
-/* Register the steps from one up to, but not including, another. */
+/* Register the next steps of a walk; there are at least that many. */
 static void
-register_batch(Bulk *bulk, const Calendar *calendar, int64 from, int64 to)
+register_batch(Bulk *bulk, CalendarWalk *walk, int count)
 {
 	static Statement insert_missing = {
 		INSERT_BATCH("ON CONFLICT DO NOTHING"), INSERT_PARAMETERS,
 		{INSERT_PARAMETER_TYPES}
 	};
-	int			count = (int) (to - from);
 	Datum	   *classes = palloc(count * sizeof(Datum));
 	Datum	   *starts = palloc(count * sizeof(Datum));
 	Datum	   *ends = palloc(count * sizeof(Datum));
 	Datum		values[INSERT_PARAMETERS];
 	char		nulls[INSERT_PARAMETERS + 1] = "             ";
-	int			level = calendar_enter(calendar);
-	TimeInterval step = {0, calendar_bound(calendar, from)};
+	TimeInterval step = {0};
 
 	for (int i = 0; i < count; i++)
 	{
-		step.start = step.end;
-		step.end = calendar_bound(calendar, from + i + 1);
+		(void) calendar_walk_next(walk, bulk->during.end, &step);
 		classes[i] = Int16GetDatum(length_class(step));
 		starts[i] = TimestampTzGetDatum(step.start);
 		ends[i] = TimestampTzGetDatum(step.end);
 	}
-	calendar_leave(level);
 
 	event_parameters(bulk, NULL, values, nulls);
 	values[EVENT_PARAMETERS] =
@@ -261,6 +257,7 @@ register_partitions(PG_FUNCTION_ARGS)
 {
 	Bulk		bulk;
 	Calendar	calendar;
+	CalendarWalk walk;
 	MemoryContext batch;
 	int64		steps;
 
@@ -268,8 +265,10 @@ register_partitions(PG_FUNCTION_ARGS)
 	argument_require(fcinfo, 3);
 	write_begin("register_partitions()");
 	bulk_begin(fcinfo, 4, &bulk);
-	argument_calendar(fcinfo, 3, 5, bulk.during.start, &calendar);
+	calendar_init(&calendar, PG_GETARG_INTERVAL_P(3), argument_text(fcinfo, 5),
+				  bulk.during.start);
 	steps = calendar_steps(&calendar, bulk.during.end);
+	calendar_walk_begin(&walk, &calendar);
 
 	batch = AllocSetContextCreate(CurrentMemoryContext,
 								  "partreg batch of partitions",
@@ -278,7 +277,7 @@ register_partitions(PG_FUNCTION_ARGS)
 	{
 		MemoryContext old = MemoryContextSwitchTo(batch);
 
-		register_batch(&bulk, &calendar, k, Min(k + BATCH_SIZE, steps));
+		register_batch(&bulk, &walk, (int) Min(BATCH_SIZE, steps - k));
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(batch);
 			bulk_progress(&bulk, "registered");
