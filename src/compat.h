@@ -11,6 +11,11 @@
 #include "varatt.h"
 #endif
 
+/* From 17 on, intervals may be infinite. */
+#if PG_VERSION_NUM < 170000
+#define INTERVAL_NOT_FINITE(interval) false
+#endif
+
 /* From 18 on, the word for a function that does not return. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()

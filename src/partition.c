@@ -130,8 +130,8 @@ find_and_lock(const Access *access, TimeInterval during, Partition *partition,
 }
 
 /* What there is where a partition was asked for, as a sentence; NULL: nothing */
-static char *
-list_neighbours(const Access *access, TimeInterval during)
+char *
+partition_list_neighbours(const Access *access, TimeInterval during)
 {
 	Snapshot	snapshot = latest_snapshot();
 	StringInfoData list;
@@ -158,7 +158,7 @@ list_neighbours(const Access *access, TimeInterval during)
 pg_noreturn static void
 raise_unknown_partition(const Access *access, TimeInterval during)
 {
-	char	   *neighbours = list_neighbours(access, during);
+	char	   *neighbours = partition_list_neighbours(access, during);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -223,8 +223,8 @@ sum_supplied(Snapshot snapshot, const void *arg)
 }
 
 /* Has a partition been unlocked, by what is committed now? */
-static bool
-is_supplied(int32 provider_id, TimeInterval during)
+bool
+partition_is_supplied(int32 provider_id, TimeInterval during)
 {
 	PartitionKey key = {provider_id, during};
 	Snapshot	snapshot = latest_snapshot();
@@ -244,6 +244,20 @@ param_key(Parameters *parameters, int32 provider_id, TimeInterval during)
 	param_time(parameters, during.end);
 }
 
+/* Take back the registration of a partition that was in the other table. */
+void
+partition_take_back(int32 provider_id, TimeInterval during)
+{
+	static Statement delete = {
+		"DELETE FROM partreg.pending"
+		" WHERE provider_id = $1 AND length_class = $2 AND start_at = $3 AND end_at = $4"
+	};
+	Parameters	key = {0};
+
+	param_key(&key, provider_id, during);
+	statement_run(&delete, &key);
+}
+
 /*
  * Register a partition; false: it is known.  Waits for an open transaction that
  * is registering it, or is unlocking it for the first time; after the latter it
@@ -257,23 +271,17 @@ partition_register(const Access *access, TimeInterval during, TimestampTz now)
 		" VALUES ($1, $2, $3, $4, $5)"
 		" ON CONFLICT (provider_id, length_class, start_at, end_at) DO NOTHING"
 	};
-	static Statement take_back = {
-		"DELETE FROM partreg.pending"
-		" WHERE provider_id = $1 AND length_class = $2 AND start_at = $3 AND end_at = $4"
-	};
-	Parameters	key = {0};
 	Parameters	row = {0};
 
-	if (is_supplied(access->provider_id, during))
+	if (partition_is_supplied(access->provider_id, during))
 		return false;
 	param_key(&row, access->provider_id, during);
 	param_time(&row, now);
 	if (statement_run(&insert, &row) == 0)
 		return false;
-	if (!is_supplied(access->provider_id, during))
+	if (!partition_is_supplied(access->provider_id, during))
 		return true;
-	param_key(&key, access->provider_id, during);
-	statement_run(&take_back, &key);
+	partition_take_back(access->provider_id, during);
 	return false;
 }
 
