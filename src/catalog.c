@@ -17,7 +17,7 @@
  * - What the index itself holds is not fetched from the table where the
  *	 visibility map says that all is visible there.
  *
- * - The rows that are wanted most are remembered by their place: recall.c.
+ * - The rows that are wanted most are found by hints: source.c.
  */
 #include "postgres.h"
 
