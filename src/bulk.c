@@ -317,7 +317,7 @@ typedef struct Batch
 	TimeInterval last;			/* the one that came last, or the one before */
 	Partition  *items;
 	size_t		count;
-	LockRows	locks;
+	LockRowSet	locks;
 	/* What the work makes of them */
 	IntervalSet changed;
 	IntervalSet taken_over;
@@ -759,7 +759,7 @@ renew_leases(PG_FUNCTION_ARGS)
 	PartitionCall call;
 	Interval   *lease;
 	Bulk		bulk;
-	LockRows	locks = {0};
+	LockRowSet	locks = {0};
 	LockRow		row = {.has_lease = true};
 	int64		duration;
 

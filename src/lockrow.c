@@ -153,7 +153,7 @@ lockrow_compare_snapshots(int32 source_id, int32 provider_id,
  */
 void
 lockrow_collect(int32 source_id, int32 provider_id, int length_class,
-				TimeInterval window, LockRows *rows)
+				TimeInterval window, LockRowSet *rows)
 {
 	Snapshot	snapshot = latest_snapshot();
 	OverlapScan overlap;

@@ -24,12 +24,12 @@ typedef struct LockRow
 } LockRow;
 
 /* Lock rows in the order of partition: start, end */
-typedef struct LockRows
+typedef struct LockRowSet
 {
 	LockRow    *items;
 	size_t		count;
 	size_t		capacity;
-} LockRows;
+} LockRowSet;
 
 extern void lockrow_read(CatalogScan *scan, LockRow *row);
 extern bool lockrow_find(int32 source_id, int32 provider_id,
@@ -38,7 +38,7 @@ extern bool lockrow_lock(int32 source_id, int32 provider_id,
 						 TimeInterval during, LockRow *row);
 extern void lockrow_collect(int32 source_id, int32 provider_id,
 							int length_class, TimeInterval window,
-							LockRows *rows);
+							LockRowSet *rows);
 extern void lockrow_compare_snapshots(int32 source_id, int32 provider_id,
 									  TimeInterval window);
 extern void lockrow_insert(const LockRow *row);

@@ -201,16 +201,16 @@ take_or_register(const Access *access, TimeInterval during,
 
 /* Registering */
 
-typedef struct PartitionKey
+typedef struct KnownKey
 {
 	int32		provider_id;
 	TimeInterval during;
-} PartitionKey;
+} KnownKey;
 
 static uint64
 sum_supplied(Snapshot snapshot, const void *arg)
 {
-	const PartitionKey *key = arg;
+	const KnownKey *key = arg;
 	CatalogScan scan;
 	uint64		sum = 0;
 
@@ -226,7 +226,7 @@ sum_supplied(Snapshot snapshot, const void *arg)
 bool
 partition_is_supplied(int32 provider_id, TimeInterval during)
 {
-	PartitionKey key = {provider_id, during};
+	KnownKey key = {provider_id, during};
 	Snapshot	snapshot = latest_snapshot();
 	bool		supplied = sum_supplied(snapshot, &key) != 0;
 
