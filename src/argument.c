@@ -99,24 +99,41 @@ quotable(const char *string)
 }
 
 /*
- * A text argument as a C string.  No name, token or word that we know is longer
- * than MAX_TEXT_LENGTH; what is beyond it is left out, so that a huge argument
- * costs no more than a glance.
+ * A text, or of one that is compressed or stored elsewhere as much as is
+ * wanted.
  */
+static text *
+beginning(Datum given, int bytes)
+{
+	struct varlena *value = (struct varlena *) DatumGetPointer(given);
+
+	if (VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value))
+		return DatumGetTextPSlice(given, 0, bytes);
+	return (text *) value;
+}
+
+/*
+ * A text as a C string.  No name, token or word that we know is longer than
+ * MAX_TEXT_LENGTH; what is beyond it is left out, so that a huge text costs no
+ * more than a short one.
+ */
+char *
+text_to_short_cstring(Datum given)
+{
+	text	   *value = beginning(given, MAX_TEXT_LENGTH + 1);
+	int			length = VARSIZE_ANY_EXHDR(value);
+
+	if (unlikely(length > MAX_TEXT_LENGTH))
+		length = pg_mbcliplen(VARDATA_ANY(value), MAX_TEXT_LENGTH + 1,
+							  MAX_TEXT_LENGTH);
+	return pnstrdup(VARDATA_ANY(value), length);
+}
+
 char *
 argument_text(FunctionCallInfo fcinfo, int argno)
 {
-	text	   *given;
-	int			length;
-
-	if (PG_ARGISNULL(argno))
-		return NULL;
-	given = PG_GETARG_TEXT_PP(argno);
-	length = VARSIZE_ANY_EXHDR(given);
-	if (length > MAX_TEXT_LENGTH)
-		length = pg_mbcliplen(VARDATA_ANY(given), MAX_TEXT_LENGTH,
-							  MAX_TEXT_LENGTH);
-	return pnstrdup(VARDATA_ANY(given), length);
+	return PG_ARGISNULL(argno) ? NULL
+		: text_to_short_cstring(PG_GETARG_DATUM(argno));
 }
 
 RangeType *
@@ -257,7 +274,7 @@ bad_range(const char *why)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errcondition("bad_argument"),
+			 errcondition("bad_argument"),
 			 errmsg("%s", why),
 			 errhint("Give a finite, non-empty range such as [2024-01-01 00:00+00, 2024-01-02 00:00+00).")));
 }
@@ -310,7 +327,11 @@ check_extent(RangeType *range)
 	TimeInterval result;
 
 	if (unlikely(!range_to_interval(range, &result)))
-		bad_range("range is empty");
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
+				 errmsg("range is empty"),
+				 errhint("Give a range that is not empty; it may be unbounded.")));
 	return result;
 }
 
@@ -318,8 +339,10 @@ check_extent(RangeType *range)
 TimeInterval
 check_interval(RangeType *range)
 {
-	TimeInterval result = check_extent(range);
+	TimeInterval result;
 
+	if (unlikely(!range_to_interval(range, &result)))
+		bad_range("range is empty");
 	if (unlikely(TIMESTAMP_NOT_FINITE(result.start) ||
 				 TIMESTAMP_NOT_FINITE(result.end)))
 		bad_range("range is not bounded by finite timestamps");

@@ -35,6 +35,7 @@ extern TimeInterval check_extent(RangeType *range);
 extern TimeInterval interval_between(TimestampTz start_at, TimestampTz end_at);
 extern TimestampTz timestamp_after(TimestampTz now, int64 duration);
 
+extern char *text_to_short_cstring(Datum given);
 extern bool range_to_interval(RangeType *range, TimeInterval *result);
 extern Datum empty_range(void);
 extern Datum interval_to_range(TimeInterval interval);

@@ -17,7 +17,7 @@
  * - What the index itself holds is not fetched from the table where the
  *	 visibility map says that all is visible there.
  *
- * - The rows that are wanted most are remembered by their place: recall.c.
+ * - The rows that are wanted most are found by hints: source.c.
  */
 #include "postgres.h"
 
@@ -650,6 +650,13 @@ overlap_next(OverlapScan *overlap)
 		if (!overlap->in_class)
 			return false;
 	}
+}
+
+/* Leave out the classes below one. */
+void
+overlap_leap(OverlapScan *overlap, int length_class)
+{
+	overlap->length_class = length_class - 1;
 }
 
 /* Leave out what is left of the current class, which starts later. */

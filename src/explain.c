@@ -1,5 +1,5 @@
 /*
- * obstacle.c
+ * explain.c
  *		What keeps a range from being ready, piece by piece.
  *
  * Where readiness.c stops at the first thing in the way, this collects all of
@@ -27,7 +27,7 @@
 #include "coverage.h"
 #include "effective.h"
 #include "lockrow.h"
-#include "readiness.h"
+#include "source.h"
 
 PG_FUNCTION_INFO_V1(explain_readiness);
 PG_FUNCTION_INFO_V1(assert_ready);
@@ -51,7 +51,7 @@ typedef struct Obstacle
 /* A question and what has been found so far */
 typedef struct Explanation
 {
-	SourceKey	source;
+	Source		source;
 	TimeInterval window;
 	Snapshot	snapshot;
 	List	   *providers;		/* of EffectiveProvider, all of the source */
@@ -180,19 +180,13 @@ explain_registered(Explanation *explanation, OverlapScan *overlap,
 				Min(overlap->during.end, gap.end)
 			};
 			TimestampTz since;
-			bool		never_unlocked;
-			bool		isnull;
 
-			catalog_row_value(&overlap->scan, Anum_partition_first_unlocked_at,
-							  &never_unlocked);
-			if (!never_unlocked ||
-				bsearch(&key, explanation->locks, explanation->n_locks,
+			if (bsearch(&key, explanation->locks, explanation->n_locks,
 						sizeof(LockRow), compare_locks) != NULL)
 				continue;
 
-			since = DatumGetTimestampTz(catalog_row_value(&overlap->scan,
-														  Anum_partition_registered_at,
-														  &isnull));
+			(void) catalog_row_time(&overlap->scan, Anum_partition_registered_at,
+									&since);
 			interval_set_add(registered, piece);
 			add_obstacle(explanation, &(Obstacle) {
 				.during = piece, .state = "registered",
@@ -219,7 +213,7 @@ explain_gaps(Explanation *explanation, const EffectiveProvider *provider,
 	if (gaps->count == 0)
 		return;
 
-	overlap_begin(&overlap, PARTITION_BY_KEY, NULL, explanation->snapshot);
+	overlap_begin(&overlap, PENDING_BY_KEY, NULL, explanation->snapshot);
 	if (provider != NULL)
 		explain_registered(explanation, &overlap, provider, gaps, &registered);
 	else
@@ -364,19 +358,16 @@ merge_neighbours(Explanation *explanation)
 	qsort(obstacles, explanation->n_obstacles, sizeof(Obstacle), by_time);
 }
 
-/* Answer (source_name, during), the arguments 0 and 1 of the caller. */
+/* Why is a window not ready? */
 static void
-explain(FunctionCallInfo fcinfo, Explanation *explanation)
+explain(const char *name, TimeInterval window, Explanation *explanation)
 {
 	memset(explanation, 0, sizeof(*explanation));
-	argument_require(fcinfo, 0);
-	argument_require(fcinfo, 1);
-	explanation->window = argument_interval(fcinfo, 1);
+	explanation->window = window;
 	explanation->snapshot = GetActiveSnapshot();
-	explanation->source = readiness_source(PG_GETARG_TEXT_PP(0),
-											 explanation->snapshot);
+	explanation->source = source_find(name, explanation->snapshot);
 	explanation->providers = effective_providers(explanation->source.id,
-												 explanation->window, true,
+												 window, true,
 												 explanation->snapshot);
 	explain_locks(explanation);
 	explain_unavailable(explanation);
@@ -393,10 +384,14 @@ Datum
 explain_readiness(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	char	   *name = argument_text(fcinfo, 0);
+	RangeType  *range = argument_range(fcinfo, 1);
 	Explanation explanation;
 
+	argument_require(fcinfo, 0);
+	argument_require(fcinfo, 1);
 	InitMaterializedSRF(fcinfo, 0);
-	explain(fcinfo, &explanation);
+	explain(name, check_interval(range), &explanation);
 
 	for (size_t i = 0; i < explanation.n_obstacles; i++)
 	{
@@ -470,10 +465,14 @@ append_obstacle(StringInfo line, const Obstacle *obstacle)
 Datum
 assert_ready(PG_FUNCTION_ARGS)
 {
+	char	   *name = argument_text(fcinfo, 0);
+	RangeType  *range = argument_range(fcinfo, 1);
 	Explanation explanation;
 	StringInfoData detail;
 
-	explain(fcinfo, &explanation);
+	argument_require(fcinfo, 0);
+	argument_require(fcinfo, 1);
+	explain(name, check_interval(range), &explanation);
 	if (explanation.n_obstacles == 0)
 		PG_RETURN_BOOL(true);
 
@@ -490,7 +489,7 @@ assert_ready(PG_FUNCTION_ARGS)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("source \"%s\" is not ready",
-					quotable(text_to_cstring(PG_GETARG_TEXT_PP(0)))),
+					quotable(name)),
 			 errdetail_internal("%s", detail.data),
 			 errhint("explain_readiness() lists all that is in the way.")));
 }
