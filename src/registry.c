@@ -166,7 +166,7 @@ register_source(PG_FUNCTION_ARGS)
 		rule = "any";
 	check_rule(rule);
 	if (role != NULL)
-		check_trusted_role(role, "trusted_role");
+		check_role_name(role, "trusted_role");
 
 	while (token == NULL)
 	{
@@ -300,7 +300,7 @@ register_provider(PG_FUNCTION_ARGS)
 	access_source(source_name, source_token, ACCESS_WRITE, &access);
 	check_name(name, "provider_name");
 	if (role != NULL)
-		check_trusted_role(role, "trusted_role");
+		check_role_name(role, "trusted_role");
 	access.provider_name = name;
 	provider.role = role;
 	provider.effective = check_effective(effective);
@@ -502,7 +502,7 @@ set_trusted_role(PG_FUNCTION_ARGS)
 		access_source(source_name, token, ACCESS_CHANGE, &access);
 	access_refuse_revoked(&access);
 	if (role != NULL)
-		check_trusted_role(role, "trusted_role");
+		check_role_name(role, "trusted_role");
 	param_int4(&parameters, of_provider ? access.provider_id
 			   : access.source_id);
 	param_trusted_role(&parameters, role);
