@@ -11,6 +11,8 @@ CREATE VIEW partreg._routine_level (routine, level) AS
            ('all_ready', 'reader'),
            ('ready_until', 'reader'),
            ('ready_ranges', 'reader'),
+           ('day_range', 'reader'),
+           ('step_ranges', 'reader'),
            ('verify', 'reader'),
            ('register_provider', 'writer'),
            ('register_partition', 'writer'),

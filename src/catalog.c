@@ -652,6 +652,13 @@ overlap_next(OverlapScan *overlap)
 	}
 }
 
+/* Leave out the classes below one. */
+void
+overlap_leap(OverlapScan *overlap, int length_class)
+{
+	overlap->length_class = length_class - 1;
+}
+
 /* Leave out what is left of the current class, which starts later. */
 void
 overlap_skip_class(OverlapScan *overlap)

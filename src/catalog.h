@@ -268,6 +268,7 @@ extern void overlap_begin(OverlapScan *overlap, CatalogIndex which,
 extern void overlap_seek(OverlapScan *overlap, int32 group,
 						 TimeInterval window);
 extern bool overlap_next(OverlapScan *overlap);
+extern void overlap_leap(OverlapScan *overlap, int length_class);
 extern void overlap_skip_class(OverlapScan *overlap);
 extern void overlap_end(OverlapScan *overlap);
 

@@ -14,15 +14,20 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "row.h"
 #include "snapshot.h"
+
+/* How many rows row_insert_many() collects before it writes them */
+#define ROWS_AT_ONCE	1000
 
 /*
  * Lock the row under a scan, which was opened for it (RowShareLock at least) in
@@ -63,83 +68,142 @@ row_lock(CatalogScan *scan, LockTupleMode mode)
 /* A table with its indexes, to be written to */
 typedef struct Target
 {
+	Relation	table;
 	EState	   *estate;
 	ResultRelInfo *relation;
+	TupleTableSlot *slot;
 } Target;
 
 static void
-open_target(Relation table, Target *target)
+open_target(CatalogIndex which, Target *target)
 {
+	target->table = catalog_open_table(which, RowExclusiveLock);
 	target->estate = CreateExecutorState();
 	target->relation = makeNode(ResultRelInfo);
-	InitResultRelInfo(target->relation, table, 0, NULL, 0);
+	InitResultRelInfo(target->relation, target->table, 0, NULL, 0);
 	ExecOpenIndices(target->relation, false);
+	target->slot = MakeSingleTupleTableSlot(RelationGetDescr(target->table),
+											&TTSOpsVirtual);
 }
 
 static void
 close_target(Target *target)
 {
+	ExecDropSingleTupleTableSlot(target->slot);
 	ExecCloseIndices(target->relation);
 	FreeExecutorState(target->estate);
 	pfree(target->relation);
+	table_close(target->table, NoLock);
 	CommandCounterIncrement();
 }
 
-/* Insert a row. */
-void
-row_insert(CatalogIndex which, Datum *values, bool *nulls)
+static void
+fill_slot(TupleTableSlot *slot, const Datum *values, const bool *nulls)
 {
-	Relation	table = catalog_open_table(which, RowExclusiveLock);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(table),
-													&TTSOpsVirtual);
+	int			natts = slot->tts_tupleDescriptor->natts;
+
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, values, natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, nulls, natts * sizeof(bool));
+	ExecStoreVirtualTuple(slot);
+}
+
+/* Insert a row into the table of an index. */
+void
+row_insert(CatalogIndex which, const Datum *values, const bool *nulls)
+{
 	Target		target;
 
-	memcpy(slot->tts_values, values,
-		   slot->tts_tupleDescriptor->natts * sizeof(Datum));
-	memcpy(slot->tts_isnull, nulls,
-		   slot->tts_tupleDescriptor->natts * sizeof(bool));
-	ExecStoreVirtualTuple(slot);
-
-	open_target(table, &target);
-	ExecSimpleRelationInsert(target.relation, target.estate, slot);
+	open_target(which, &target);
+	fill_slot(target.slot, values, nulls);
+	ExecSimpleRelationInsert(target.relation, target.estate, target.slot);
 	close_target(&target);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(table, NoLock);
 }
 
 /*
- * Replace some values of the row under a scan that was opened for writing
- * (RowExclusiveLock).  Nobody else may be able to change it.
+ * Insert many rows, a page at a time, as COPY does.  `fill` is asked for each
+ * of them in turn.  Their values are ours: no constraint but the indexes' is
+ * looked at.
  */
 void
-row_update(CatalogScan *scan, Datum *values, bool *nulls, bool *replace)
+row_insert_many(CatalogIndex which, size_t count, RowFiller fill, void *arg)
 {
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(scan->table),
-													&TTSOpsVirtual);
+	TupleTableSlot *slots[ROWS_AT_ONCE];
+	int			n_slots = Min(count, ROWS_AT_ONCE);
+	BulkInsertState state = GetBulkInsertState();
 	Target		target;
 
-	slot_getallattrs(scan->slot);
-	for (int i = 0; i < slot->tts_tupleDescriptor->natts; i++)
+	open_target(which, &target);
+	for (int i = 0; i < n_slots; i++)
+		slots[i] = table_slot_create(target.table, NULL);
+	for (size_t done = 0; done < count;)
 	{
-		slot->tts_values[i] = replace[i] ? values[i] : scan->slot->tts_values[i];
-		slot->tts_isnull[i] = replace[i] ? nulls[i] : scan->slot->tts_isnull[i];
-	}
-	ExecStoreVirtualTuple(slot);
+		int			n = Min(count - done, n_slots);
 
-	open_target(scan->table, &target);
-	ExecSimpleRelationUpdate(target.relation, target.estate, NULL, scan->slot,
-							 slot);
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < n; i++)
+		{
+			ExecClearTuple(slots[i]);
+			fill(arg, done + i, slots[i]->tts_values, slots[i]->tts_isnull);
+			ExecStoreVirtualTuple(slots[i]);
+		}
+		table_multi_insert(target.table, slots, n, GetCurrentCommandId(true), 0,
+						   state);
+		for (int i = 0; i < n; i++)
+		{
+			ResetPerTupleExprContext(target.estate);
+			insert_index_tuples_compat(target.relation, slots[i],
+									   target.estate);
+		}
+		done += n;
+	}
+	for (int i = 0; i < n_slots; i++)
+		ExecDropSingleTupleTableSlot(slots[i]);
+	FreeBulkInsertState(state);
 	close_target(&target);
-	ExecDropSingleTupleTableSlot(slot);
 }
 
-/* Delete the row under a scan, likewise. */
+/*
+ * Put other values in the place of a row that nobody else can change, as its
+ * row or that of its partition is locked.
+ */
 void
-row_delete(CatalogScan *scan)
+row_update(CatalogIndex which, ItemPointer tid, const Datum *values,
+		   const bool *nulls)
+{
+	TupleTableSlot *old;
+	Target		target;
+
+	open_target(which, &target);
+	old = MakeSingleTupleTableSlot(RelationGetDescr(target.table),
+								   &TTSOpsVirtual);
+	old->tts_tid = *tid;
+	fill_slot(target.slot, values, nulls);
+	ExecSimpleRelationUpdate(target.relation, target.estate, NULL, old,
+							 target.slot);
+	ExecDropSingleTupleTableSlot(old);
+	close_target(&target);
+}
+
+/* Delete rows, likewise. */
+void
+row_delete_many(CatalogIndex which, const ItemPointerData *tids, size_t count)
 {
 	Target		target;
 
-	open_target(scan->table, &target);
-	ExecSimpleRelationDelete(target.relation, target.estate, NULL, scan->slot);
+	open_target(which, &target);
+	for (size_t i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		target.slot->tts_tid = tids[i];
+		ExecSimpleRelationDelete(target.relation, target.estate, NULL,
+								 target.slot);
+	}
 	close_target(&target);
+}
+
+void
+row_delete(CatalogIndex which, ItemPointer tid)
+{
+	row_delete_many(which, tid, 1);
 }
