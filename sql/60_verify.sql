@@ -628,7 +628,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             CONSTRAINT = 'unknown_source',
-            MESSAGE = 'source to be verified does not exist',
+            MESSAGE = format('source "%s" does not exist', partreg._quotable(verify.source_name)),
             HINT = 'The view partreg.sources lists the sources.';
     END IF;
     RETURN QUERY
