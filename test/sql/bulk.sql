@@ -106,7 +106,7 @@ SELECT partreg.unlock_partitions('bulk', 'b', '[2024-07-01, 2024-08-01)', :'b', 
 
 -- Whose lease is over is taken over; failed ones are locked; all or nothing
 -- where somebody else holds one of them.
-SELECT partreg.fail_partition('bulk', 'b', '[2024-06-04, 2024-06-05)', :'b', 'disk full', 'me');
+SELECT partreg.fail_partition('bulk', 'b', '[2024-06-04, 2024-06-05)', :'b', 'me', 'disk full');
 SELECT partreg.lock_partition('bulk', 'b', '[2024-06-09, 2024-06-10)', :'source_token', 'somebody else', '1 day');
 SELECT partreg.lock_partitions('bulk', 'b', '[2024-06-01, 2024-06-11)', :'b', 'you', NULL, 'mine now');
 SELECT partreg.unlock_partitions('bulk', 'b', '[2024-06-01, 2024-06-11)', :'b', 'me');

@@ -18,7 +18,7 @@ SELECT partreg.register_partitions('revoke', 'a', '[2024-01-01, 2024-01-08)', '1
        partreg.unlock_partitions('revoke', 'a', '[2024-01-01, 2024-01-05)', :'a'),
        partreg.lock_partition('revoke', 'a', '[2024-01-04, 2024-01-05)', :'a', 'job', '1 day', 'reload'),
        partreg.lock_partition('revoke', 'a', '[2024-01-05, 2024-01-06)', :'a'),
-       partreg.fail_partition('revoke', 'a', '[2024-01-06, 2024-01-07)', :'a', 'disk full', 'job');
+       partreg.fail_partition('revoke', 'a', '[2024-01-06, 2024-01-07)', :'a', 'job', 'disk full');
 SELECT partreg.register_partition('revoke', 'b', '[2024-01-01, 2024-02-01)', :'b'),
        partreg.unlock_partition('revoke', 'b', '[2024-01-01, 2024-02-01)', :'b');
 SELECT partreg.register_partition('revoke', 'c', '[2020-01-01, 2020-01-02)', :'c'),
