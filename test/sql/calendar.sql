@@ -51,16 +51,17 @@ CREATE FUNCTION pg_temp.local(day date, zone text) RETURNS timestamptz LANGUAGE 
     SELECT coalesce(lower(partreg.day_range(day, zone)), upper(partreg.day_range(day - 1, zone)))
 $$;
 SELECT partreg.register_source('calendar', 'team') AS source_token \gset
-SELECT partreg.register_provider('p', :'source_token') AS p \gset
-SELECT zone, during, step, partreg.register_partitions('calendar', 'p', during, step, :'p', zone) AS new,
-       ARRAY(SELECT partreg.step_ranges(during, step, zone))
-     = ARRAY(SELECT tstzrange(start_at, end_at) FROM partreg.partitions
-              WHERE source_name = 'calendar' AND during @> tstzrange(start_at, end_at) ORDER BY 1) AS same
-FROM (VALUES ('Pacific/Apia', tstzrange(pg_temp.local('2011-12-28', 'Pacific/Apia'), pg_temp.local('2012-01-02', 'Pacific/Apia')), interval '1 day'),
-             ('Pacific/Apia', tstzrange(pg_temp.local('2010-12-28', 'Pacific/Apia'), pg_temp.local('2011-12-30', 'Pacific/Apia')), '1 week'),
-             ('America/Sao_Paulo', tstzrange(pg_temp.local('2018-11-04', 'America/Sao_Paulo'), pg_temp.local('2019-02-18', 'America/Sao_Paulo')), '1 day'),
-             ('Europe/Vienna', tstzrange(pg_temp.local('2025-10-26', 'Europe/Vienna'), pg_temp.local('2025-10-27', 'Europe/Vienna')), '15 minutes'))
-     v (zone, during, step);
+CREATE TEMP TABLE cut AS
+    SELECT name, partreg.register_provider(name, :'source_token') AS token, zone, step,
+           tstzrange(pg_temp.local(first_day, zone), pg_temp.local(next_day, zone)) AS during
+    FROM (VALUES ('a', 'Pacific/Apia', date '2011-12-28', date '2012-01-02', interval '1 day'),
+                 ('b', 'Pacific/Apia', '2010-12-31', '2011-12-30', '1 week'),
+                 ('c', 'America/Sao_Paulo', '2018-11-04', '2019-02-18', '1 day'),
+                 ('d', 'Europe/Vienna', '2025-10-26', '2025-10-27', '15 minutes')) v (name, zone, first_day, next_day, step);
+SELECT zone, during, step, partreg.register_partitions('calendar', name, during, step, token, zone) AS new FROM cut ORDER BY name;
+SELECT name FROM cut
+WHERE ARRAY(SELECT partreg.step_ranges(during, step, zone))
+   <> ARRAY(SELECT tstzrange(start_at, end_at) FROM partreg.partitions WHERE provider_name = name ORDER BY start_at);
 SELECT partreg.drop_source('calendar', :'source_token');
 
 -- Counted from a date whose midnight is skipped, a day begins at midnight, and
