@@ -141,6 +141,15 @@ interval_set_merge(IntervalSet *set, TimeInterval item)
 	set->items[set->count++] = item;
 }
 
+/* Empty a set, and give its memory back. */
+void
+interval_set_free(IntervalSet *set)
+{
+	if (set->items != NULL)
+		pfree(set->items);
+	memset(set, 0, sizeof(*set));
+}
+
 /*
  * Position of the first member of a coalesced set that ends after `instant`;
  * the set's count if none does.
