@@ -115,7 +115,7 @@ SELECT partreg.register_partition('access', 'trusting', '[2024-01-01, 2024-01-02
 SELECT partreg.set_owner('access', 'me', :'other_token');
 
 -- Trust follows the role: revoked membership, another trusted role, none, a
--- role that was renamed or is gone.
+-- role that was renamed (and see trusted_role.sql).
 REVOKE regress_access_trusted FROM regress_access_member;
 SET SESSION AUTHORIZATION regress_access_member;
 SELECT pg_temp.outcomes('trusting');

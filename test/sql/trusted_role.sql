@@ -116,7 +116,7 @@ SELECT DISTINCT left(pg_temp.outcomes('no such source'), 17) AS outcome ORDER BY
 RESET SESSION AUTHORIZATION;
 SELECT pg_temp.outcome($$drop_source('trusted')$$);
 SELECT event, provider_name, actor, credential, details FROM partreg.events
-WHERE source_name LIKE 'trusted%' AND event <> 'register_partition' ORDER BY event_id;
+WHERE source_name LIKE 'trusted%' AND event NOT IN ('register_source', 'register_partition') ORDER BY event_id;
 
 -- The source's trusted role overrides a holder, as the source token does; who is
 -- trusted by both acts as the provider, and does not.
