@@ -123,5 +123,7 @@ SELECT state, holder, count(*) FROM partreg.locks WHERE source_name = 'revoke ma
 SELECT count(DISTINCT during) FROM partreg.events WHERE source_name = 'revoke many' AND event = 'fail';
 SELECT partreg.drop_source('revoke many', :'many_source');
 
+-- verify() would find trusted roles that do not exist.
+SELECT count(partreg.drop_source(name, partreg.reset_access_token(name))) > 0 AS dropped FROM partreg.source WHERE name ILIKE 'revoke%';
 DROP OWNED BY regress_revoke;
 DROP ROLE regress_revoke;
