@@ -53,6 +53,7 @@ extern void access_source(const char *source_name, const char *token,
 extern void access_named(const char *source_name, const char *provider_name,
 						 Credential credential, AccessLock lock,
 						 Access *access);
+extern void access_refuse_revoked(const Access *access);
 pg_noreturn extern void access_deny(void);
 
 #endif							/* PARTREG_ACCESS_H */

@@ -251,7 +251,7 @@ argument_reason(FunctionCallInfo fcinfo, int argno)
 
 /* The name of a role that exists. */
 void
-check_role(const char *role, const char *label)
+check_role_name(const char *role, const char *label)
 {
 	if (!OidIsValid(get_role_oid(role, true)))
 		ereport(ERROR,

@@ -27,7 +27,7 @@ extern bool argument_flag(FunctionCallInfo fcinfo, int argno);
 
 /* Checking; the label is the argument's name */
 extern void check_name(const char *name, const char *label);
-extern void check_role(const char *role, const char *label);
+extern void check_role_name(const char *role, const char *label);
 extern int64 check_duration(const Interval *given, const char *label);
 extern Jsonb *check_details(Jsonb *details);
 extern TimeInterval check_interval(RangeType *range);
