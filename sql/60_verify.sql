@@ -424,7 +424,7 @@ CREATE VIEW partreg._damage_holders (source_id, problem) AS
       FROM (SELECT k.source_id, k.provider_id, k.start_at, k.end_at, k.state, k.holder, max(o.id) AS last
               FROM partreg.lock k
               JOIN partreg.event o ON o.provider_id = k.provider_id AND o.start_at = k.start_at AND o.end_at = k.end_at
-             GROUP BY k.source_id, k.length_class, k.start_at, k.end_at, k.provider_id) l
+             GROUP BY k.source_id, k.provider_id, k.start_at, k.end_at, k.state, k.holder) l
       JOIN partreg.event e ON e.id = l.last
      WHERE l.state = 'locked' AND e.event IN ('lock', 'take_over') AND e.holder <> l.holder;
 COMMENT ON VIEW partreg._damage_holders IS 'internal: locks that have another holder than history says';
