@@ -413,7 +413,7 @@ CREATE VIEW partreg._damage_history (source_id, problem) AS
       JOIN (SELECT 'source_id_seq'::name, m.source_id, m.last FROM mentioned m
              UNION ALL
             SELECT 'provider_id_seq', m.provider_id, m.last FROM mentioned m) m (name, number, last) ON m.name = q.name
-     WHERE m.number >= q.next
+     WHERE m.number >= q.next AND m.number > q.greatest
      GROUP BY q.name, q.next;
 COMMENT ON VIEW partreg._damage_history IS
     'internal: partitions and events that mean nothing or contradict each other, sources and providers that history knows otherwise';
