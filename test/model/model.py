@@ -629,8 +629,9 @@ class Registry:
         if provider_name is None:
             source = self.source_owner(source_name, access_token)
             self.check_role(trusted_role)
-            source.trusted_role = trusted_role
-            # Whether this is an event, and which, the contract leaves open.
+            if source.trusted_role != trusted_role:
+                source.trusted_role = trusted_role
+                self.event(source, 'change_provider')
             return
         source, provider = self.change_provider(source_name, provider_name, access_token)
         if provider.revoked:
