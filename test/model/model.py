@@ -770,9 +770,8 @@ class Registry:
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
         start, end = finite(during)
-        if not register:
-            self.partition(source, provider_name, during)
-        self.usable(holder, lease)
+        self.either(lambda: register or self.partition(source, provider_name, during),
+                    lambda: self.usable(holder, lease))
         self.add(source, provider_name, start, end)
         return self.lock(source, source.partitions[provider_name, start, end], holder or caller, lease, reason,
                          override)
@@ -782,8 +781,8 @@ class Registry:
         self.permitted(caller, 'lock_partitions')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        self.usable(holder, lease)
-        inside, self.warned = self.within(source, provider_name, during)
+        (inside, self.warned), _ = self.either(lambda: self.within(source, provider_name, during),
+                                               lambda: self.usable(holder, lease))
         return self.all_or_nothing(
             lambda p: self.lock(source, p, holder or caller, lease, reason, override), inside)
 
@@ -793,9 +792,8 @@ class Registry:
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
         start, end = finite(during)
-        if not register:
-            self.partition(source, provider_name, during)
-        self.usable(holder, details=details)
+        self.either(lambda: register or self.partition(source, provider_name, during),
+                    lambda: self.usable(holder, details=details))
         if (provider_name, start, end) not in source.partitions:
             if holder is not None and not override:
                 # What is new was never locked.
@@ -808,8 +806,8 @@ class Registry:
         self.permitted(caller, 'unlock_partitions')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        self.usable(holder, details=details)
-        inside, self.warned = self.within(source, provider_name, during)
+        (inside, self.warned), _ = self.either(lambda: self.within(source, provider_name, during),
+                                               lambda: self.usable(holder, details=details))
         return self.all_or_nothing(
             lambda p: self.unlock(source, p, caller, holder, override, details), inside)
 
@@ -818,8 +816,8 @@ class Registry:
         self.permitted(caller, 'fail_partition')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        partition = self.partition(source, provider_name, during)
-        self.usable(holder)
+        partition, _ = self.either(lambda: self.partition(source, provider_name, during),
+                                   lambda: self.usable(holder))
         return self.fail(source, partition, caller, holder, reason, override)
 
     def fail_partitions(self, caller, source_name, provider_name, during, access_token=None,
@@ -827,8 +825,8 @@ class Registry:
         self.permitted(caller, 'fail_partitions')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        self.usable(holder)
-        inside, self.warned = self.within(source, provider_name, during)
+        (inside, self.warned), _ = self.either(lambda: self.within(source, provider_name, during),
+                                               lambda: self.usable(holder))
         return self.all_or_nothing(
             lambda p: self.fail(source, p, caller, holder, reason, override), inside)
 
@@ -850,16 +848,16 @@ class Registry:
         self.permitted(caller, 'retire_partition')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        p = self.partition(source, provider_name, during)
-        self.usable(holder)
+        p, _ = self.either(lambda: self.partition(source, provider_name, during),
+                           lambda: self.usable(holder))
         return self.retire(source, p, caller, holder, override)
 
     def retire_partitions(self, caller, source_name, provider_name, during, access_token=None, holder=None):
         self.permitted(caller, 'retire_partitions')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        self.usable(holder)
-        inside, self.warned = self.within(source, provider_name, during)
+        (inside, self.warned), _ = self.either(lambda: self.within(source, provider_name, during),
+                                               lambda: self.usable(holder))
         before = dict(source.partitions)
         try:
             return self.all_or_nothing(lambda p: self.retire(source, p, caller, holder, override), inside)
@@ -872,10 +870,14 @@ class Registry:
         self.permitted(caller, 'renew_lease')
         required(source_name, provider_name, during, lease)
         source, _ = self.writer(caller, source_name, provider_name, access_token)
-        p = self.partition(source, provider_name, during)
-        self.usable(holder, lease)
-        if not self.has_lock(p, holder or caller):
-            raise lock_lost()
+
+        def locked():
+            p = self.partition(source, provider_name, during)
+            if not self.has_lock(p, holder or caller):
+                raise lock_lost()
+            return p
+
+        p, _ = self.either(locked, lambda: self.usable(holder, lease))
         p.lease = lease
         return lease
 
@@ -883,22 +885,26 @@ class Registry:
         self.permitted(caller, 'renew_leases')
         required(source_name, provider_name, during, lease)
         source, _ = self.writer(caller, source_name, provider_name, access_token)
-        self.usable(holder, lease)
         # Whether it warns of locks that merely overlap is left open.
         self.warned = ANYTHING
-        try:
-            inside, _ = self.within(source, provider_name, during)
-        except Refused as refused:
-            if refused.sqlstate == '22023':
-                raise
-            # Nothing there: nothing of the holder's, either.
-            raise Refused('55006', 'lock_lost', others=(refused,)) from None
-        own = [p for p in inside if self.has_lock(p, holder or caller)]
-        if not own:
-            raise lock_lost()
-        for p in own:
+
+        def own():
+            try:
+                inside, _ = self.within(source, provider_name, during)
+            except Refused as refused:
+                if refused.sqlstate == '22023':
+                    raise
+                # Nothing there: nothing of the holder's, either.
+                raise Refused('55006', 'lock_lost', others=(refused,)) from None
+            locks = [p for p in inside if self.has_lock(p, holder or caller)]
+            if not locks:
+                raise lock_lost()
+            return locks
+
+        locks, _ = self.either(own, lambda: self.usable(holder, lease))
+        for p in locks:
             p.lease = lease
-        return len(own)
+        return len(locks)
 
     def all_or_nothing(self, change, partitions):
         before, events = [vars(p).copy() for p in partitions], len(self.events)
@@ -915,6 +921,20 @@ class Registry:
             # It is refused for any of them.
             raise Refused(refusals[0].sqlstate, *refusals[0].conditions, others=refusals[1:])
         return sum(done)
+
+    @staticmethod
+    def either(*checks):
+        """What the checks return.  Where a call is wrong in several ways, each is as good."""
+        found, refusals = [], []
+        for check in checks:
+            try:
+                found.append(check())
+            except Refused as refused:
+                refusals.append(refused)
+        if refusals:
+            raise Refused(refusals[0].sqlstate, *refusals[0].conditions,
+                          others=(*refusals[0].others, *refusals[1:]))
+        return found
 
     @staticmethod
     def usable(holder, lease=None, details=None):
@@ -962,8 +982,9 @@ class Registry:
             raise lock_lost()
         details = details and details.value
         if p.state == 'unlocked':
-            if holder is None and details is not None and details != p.details:
-                self.event(source, 'unlock', p.provider, p, caller, details=details)
+            # Nothing was claimed, or it would have been refused.
+            if details is not None and details != p.details:
+                self.event(source, 'unlock', p.provider, p, holder or caller, details=details)
                 p.details = details
             return False
         p.state, p.ever_unlocked = 'unlocked', True
