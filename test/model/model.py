@@ -769,20 +769,29 @@ class Registry:
         self.permitted(caller, 'lock_partition')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        start, end = finite(during)
-        self.either(lambda: register or self.partition(source, provider_name, during),
-                    lambda: self.usable(holder, lease))
-        self.add(source, provider_name, start, end)
-        return self.lock(source, source.partitions[provider_name, start, end], holder or caller, lease, reason,
-                         override)
+        key = provider_name, *finite(during)
+
+        def free():
+            if not register or key in source.partitions:
+                self.check_free(self.partition(source, provider_name, during), holder or caller, override)
+
+        self.either(free, lambda: self.usable(holder, lease))
+        self.add(source, *key)
+        return self.lock(source, source.partitions[key], holder or caller, lease, reason, override)
 
     def lock_partitions(self, caller, source_name, provider_name, during, access_token=None,
                         holder=None, lease=None, reason=None):
         self.permitted(caller, 'lock_partitions')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        (inside, self.warned), _ = self.either(lambda: self.within(source, provider_name, during),
-                                               lambda: self.usable(holder, lease))
+
+        def free():
+            inside, partly = self.within(source, provider_name, during)
+            for p in inside:
+                self.check_free(p, holder or caller, override)
+            return inside, partly
+
+        (inside, self.warned), _ = self.either(free, lambda: self.usable(holder, lease))
         return self.all_or_nothing(
             lambda p: self.lock(source, p, holder or caller, lease, reason, override), inside)
 
@@ -956,6 +965,13 @@ class Registry:
         if p.state == 'locked' and p.holder != caller:
             raise held_by_other()
 
+    @staticmethod
+    def check_free(p, holder, override):
+        """Free, its own, or with a lease that is over."""
+        if p.state == 'locked' and p.holder != holder and not override \
+                and (p.lease is None or p.lease.microseconds > 0):
+            raise held_by_other()
+
     def lock(self, source, p, holder, lease, reason, override):
         event = 'lock'
         if p.state == 'locked':
@@ -963,8 +979,7 @@ class Registry:
                 p.lease = lease
                 p.reason = p.reason if reason is None else cut_reason(reason)
                 return False
-            if not override and (p.lease is None or p.lease.microseconds > 0):
-                raise held_by_other()
+            self.check_free(p, holder, override)
             event = 'take_over'
         p.state, p.holder, p.lease, p.reason = 'locked', holder, lease, cut_reason(reason)
         p.last = event, holder
