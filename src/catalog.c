@@ -611,9 +611,12 @@ next_class(OverlapScan *overlap)
 	int4_key(&keys[0], Key_group, BTEqualStrategyNumber, overlap->group);
 	int2_key(&keys[1], Key_length_class, BTGreaterStrategyNumber,
 			 overlap->length_class);
-	int2_key(&keys[2], Key_length_class, BTLessStrategyNumber, known);
 	/* 64 may be a class itself: that of half of all time. */
-	seek(&overlap->scan, keys, known == 64 ? 2 : 3);
+	int2_key(&keys[2], Key_length_class, BTLessStrategyNumber,
+			 known == 64 ? 65 : known);
+	/* As many keys as below, lest the scan be begun anew each time */
+	keys[3] = keys[2];
+	seek(&overlap->scan, keys, 4);
 	if (catalog_next_entry(&overlap->scan, ForwardScanDirection))
 	{
 		overlap->length_class = DatumGetInt16(catalog_entry_value(&overlap->scan,
