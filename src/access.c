@@ -393,7 +393,10 @@ lock_party(CatalogIndex which, int32 id, AccessLock lock)
 	catalog_begin_for_write(&scan, which, RowShareLock, snapshot);
 	catalog_seek_number(&scan, id);
 	if (catalog_next_row(&scan, ForwardScanDirection))
+	{
+		catalog_leave_index(&scan);
 		(void) row_lock(&scan, modes[lock]);
+	}
 	else if (IsolationUsesXactSnapshot())
 		raise_concurrent_change();	/* The snapshot is too old to know it. */
 	catalog_end(&scan);

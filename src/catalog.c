@@ -515,6 +515,19 @@ catalog_row_time(CatalogScan *scan, int attnum, TimestampTz *time)
 	return !isnull;
 }
 
+/*
+ * Leave the index, keeping the row: before a wait, as VACUUM of an index waits
+ * for the pins that scans have on its pages.  The scan has no entry until it
+ * seeks again.
+ */
+void
+catalog_leave_index(CatalogScan *scan)
+{
+	if (scan->scan != NULL)
+		index_endscan(scan->scan);
+	scan->scan = NULL;
+}
+
 /* Close; the locks stay until the transaction ends. */
 void
 catalog_end(CatalogScan *scan)
