@@ -349,7 +349,8 @@ check_details(Jsonb *details)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
-				 errmsg("argument \"%s\" must be a JSON object", "details")));
+				 errmsg("argument \"%s\" must be a JSON object", "details"),
+				 errhint("Give an object such as {\"rows\": 12}.")));
 	refuse_long_details(details);
 	passwords = inspect_keys(details);
 	return transform_jsonb_string_values(details, &passwords, mask_string);
