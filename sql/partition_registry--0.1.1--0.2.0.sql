@@ -929,6 +929,7 @@ CREATE VIEW partreg.providers AS
            p.source_id, p.id AS provider_id
       FROM partreg.provider p
       JOIN partreg.source s ON s.id = p.source_id;
+COMMENT ON VIEW partreg.providers IS 'jobs that fill the sources';
 
 CREATE OR REPLACE VIEW partreg.partitions AS
     SELECT s.name AS source_name, v.name AS provider_name, p.start_at, p.end_at,
