@@ -683,7 +683,7 @@ CREATE VIEW partreg._damage_history (source_id, problem) AS
       JOIN (SELECT 'source_id_seq'::name, m.source_id, m.last FROM mentioned m
              UNION ALL
             SELECT 'provider_id_seq', m.provider_id, m.last FROM mentioned m) m (name, number, last) ON m.name = q.name
-     WHERE m.number >= q.next
+     WHERE m.number >= q.next AND m.number > q.greatest
      GROUP BY q.name, q.next;
 COMMENT ON VIEW partreg._damage_history IS
     'internal: partitions and events that mean nothing or contradict each other, sources and providers that history knows otherwise';
@@ -694,7 +694,7 @@ CREATE VIEW partreg._damage_holders (source_id, problem) AS
       FROM (SELECT k.source_id, k.provider_id, k.start_at, k.end_at, k.state, k.holder, max(o.id) AS last
               FROM partreg.lock k
               JOIN partreg.event o ON o.provider_id = k.provider_id AND o.start_at = k.start_at AND o.end_at = k.end_at
-             GROUP BY k.source_id, k.length_class, k.start_at, k.end_at, k.provider_id) l
+             GROUP BY k.source_id, k.provider_id, k.start_at, k.end_at, k.state, k.holder) l
       JOIN partreg.event e ON e.id = l.last
      WHERE l.state = 'locked' AND e.event IN ('lock', 'take_over') AND e.holder <> l.holder;
 COMMENT ON VIEW partreg._damage_holders IS 'internal: locks that have another holder than history says';
@@ -884,6 +884,8 @@ CREATE OR REPLACE FUNCTION partreg.verify(source_name text DEFAULT NULL)
     RETURNS SETOF partreg.problem
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
+    -- Compiling the plan would take a hundred times as long as running it.
+    SET jit = off
     AS $$
 DECLARE
     wanted integer;
@@ -927,6 +929,7 @@ CREATE VIEW partreg.providers AS
            p.source_id, p.id AS provider_id
       FROM partreg.provider p
       JOIN partreg.source s ON s.id = p.source_id;
+COMMENT ON VIEW partreg.providers IS 'jobs that fill the sources';
 
 CREATE OR REPLACE VIEW partreg.partitions AS
     SELECT s.name AS source_name, v.name AS provider_name, p.start_at, p.end_at,

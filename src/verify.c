@@ -169,9 +169,9 @@ give_out(Pass *pass, Suspicion what, int64 event_id, int32 source_id,
 
 	values[0] = CharGetDatum((char) what);
 	values[1] = Int64GetDatum(event_id);
-	nulls[1] = event_id == 0;
+	nulls[1] = what == SUSPECT_ROW || what == SUSPECT_STATE;
 	values[2] = Int32GetDatum(source_id);
-	nulls[2] = source_id == 0;
+	nulls[2] = nulls[1];
 	values[3] = Int32GetDatum(key->provider_id);
 	values[4] = TimestampTzGetDatum(key->start_at);
 	values[5] = TimestampTzGetDatum(key->end_at);
@@ -350,7 +350,7 @@ note_mention(Pass *pass, int32 source_id, int32 provider_id, int64 event_id)
 
 		pass->mention = mention_insert(pass->mentioned, key, &found);
 		if (!found)
-			pass->mention->last = 0;
+			pass->mention->last = PG_INT64_MIN;
 	}
 	pass->mention->last = Max(pass->mention->last, event_id);
 }
