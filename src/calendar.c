@@ -237,7 +237,7 @@ raise_no_bound(int64 before, int64 after)
 			 errhint("Steps are counted from the start of the range, by the wall clock of the time zone.")));
 }
 
-/* Too many, of which the number is known, or not (0) */
+/* count: how many there would be; 0: not known */
 pg_noreturn static void
 raise_too_many(uint64 count)
 {
@@ -252,7 +252,7 @@ raise_too_many(uint64 count)
 			 errhint("Is this step the one you mean?")));
 }
 
-/* Is a bound beyond the last timestamp? */
+/* A length of time after an instant; INTERVAL_MAX beyond the last timestamp */
 static int64
 bound_after(int64 instant, int64 length)
 {
