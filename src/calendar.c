@@ -11,8 +11,8 @@
  *    days.  That gives a local time.
  * 2. The first instant, from the start on, at which the clock shows that local
  *    time or has passed it.
- * 3. k times the step's hours, minutes and seconds are added to that instant, as
- *    a plain length of time.
+ * 3. k times the step's hours, minutes and seconds are added to that instant,
+ *    as a plain length of time.
  *
  * A clock is a list of stretches, each with one offset from UTC.  A local time
  * that the clock skips lies between two of them: its first instant is the
