@@ -61,7 +61,8 @@ CREATE TEMP TABLE cut AS
 SELECT zone, during, step, partreg.register_partitions('calendar', name, during, step, token, zone) AS new FROM cut ORDER BY name;
 SELECT name FROM cut
 WHERE ARRAY(SELECT partreg.step_ranges(during, step, zone))
-   <> ARRAY(SELECT tstzrange(start_at, end_at) FROM partreg.partitions WHERE source_name = 'calendar' AND provider_name = name ORDER BY start_at);
+   <> ARRAY(SELECT tstzrange(start_at, end_at) FROM partreg.partitions
+             WHERE (source_name, provider_name) = ('calendar', name) ORDER BY start_at);
 SELECT partreg.drop_source('calendar', :'source_token');
 
 -- Counted from a date whose midnight is skipped, a day begins at midnight, and
