@@ -5,92 +5,152 @@
  * EXECUTE on a function lets a role in at all (grant_privileges); this is
  * about which source and provider it may write to.
  *
- * Tokens, expiries and revocations are read by the latest snapshot, under
- * every isolation level: REPEATABLE READ would go on believing a token that
- * was rotated since.  They are judged twice: once before any lock is waited
- * for, so that a stranger holds up nobody, and again when the lock on the
- * provider's row is held, as they may have changed during the wait.  From then
- * on a revocation waits for us; a rotation does not, and need not.
+ * Tokens, expiries, revocations and trusted roles are read by the latest
+ * snapshot, under every isolation level: REPEATABLE READ would go on believing
+ * a token that was rotated since.  They are judged twice: once before any row
+ * lock is waited for, so that a stranger holds up nobody, and again when the
+ * row of the source or provider is locked, as they may have changed during the
+ * wait.  From then on a revocation waits for us; a rotation does not, and need
+ * not.
  *
  * Whatever is wrong with a token (missing, mistyped, unknown, expired, revoked,
  * of another source or provider, or for a source that does not exist) gives
- * one and the same error, for the same work: what exists is no business of
- * somebody without a token.  Only behind a good source token an unknown
- * provider is called unknown.
+ * one and the same error, for the same work: a caller without a good token does
+ * not learn what exists.  Only behind a good source token, or for the source's
+ * trusted role, an unknown provider is called unknown.
+ *
+ * A trusted role is the role that was meant when it was set, known by its OID:
+ * neither one that was made anew under its name, nor one that was renamed to
+ * it.  An OID means something in its own cluster only, and a dump may be
+ * restored anywhere; so beside it stand the cluster (its system identifier)
+ * and the database in which it was stored.  Elsewhere the name counts.
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_authid.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/lockoptions.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/inval.h"
-#include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "access.h"
 #include "argument.h"
 #include "catalog.h"
 #include "compat.h"
-#include "statement.h"
+#include "condition.h"
+#include "row.h"
+#include "snapshot.h"
 #include "token.h"
 
-/* What is stored about the tokens of a source or a provider */
-typedef struct Credentials
+/* What a call asks for */
+typedef struct Request
+{
+	const char *source_name;	/* NULL: the source that the token opens */
+	const char *provider_name;	/* NULL: the source as a whole */
+	const char *token;			/* NULL: by trusted role */
+	bool		of_source;		/* what opens the provider is not enough */
+	Credential	named;			/* of a caller who needs no token, or NONE */
+} Request;
+
+/* What is stored about who may write to a source or as a provider */
+typedef struct Party
 {
 	int32		id;				/* 0: there is none */
 	char	   *name;
 	bytea	   *digest;			/* NULL: none */
 	bytea	   *old_digest;		/* NULL: none, or its time is over */
-	char	   *trusted_role;	/* of a provider; NULL: none */
+	char	   *role_name;		/* the trusted role; NULL: none */
+	Oid			role_oid;
+	int64		role_system;
+	Oid			role_database;
 	bool		revoked;
-} Credentials;
+} Party;
 
-/*
- * The caller: the login role or what SET ROLE made of it.  Not the current
- * user, which is the definer while a SECURITY DEFINER function runs, ours or
- * somebody else's.
- */
-char *
-caller_name(void)
+/* Where that stands in the two tables */
+typedef struct PartyColumns
 {
-	return GetUserNameFromId(GetOuterUserId(), false);
-}
+	int			id;
+	int			name;
+	int			digest;
+	int			old_digest;
+	int			old_until;
+	int			role_name;
+	int			role_oid;
+	int			role_system;
+	int			role_database;
+	int			revoked_at;		/* 0: it cannot be revoked */
+} PartyColumns;
 
-/* The same as a value of type name, which is of fixed length. */
-Datum
-caller_name_datum(void)
+static const PartyColumns source_columns = {
+	.id = Anum_source_id,
+	.name = Anum_source_name,
+	.digest = Anum_source_token_digest,
+	.old_digest = Anum_source_old_token_digest,
+	.old_until = Anum_source_old_token_until,
+	.role_name = Anum_source_trusted_role,
+	.role_oid = Anum_source_trusted_role_oid,
+	.role_system = Anum_source_trusted_role_system,
+	.role_database = Anum_source_trusted_role_database
+};
+
+static const PartyColumns provider_columns = {
+	.id = Anum_provider_id,
+	.name = Anum_provider_name,
+	.digest = Anum_provider_token_digest,
+	.old_digest = Anum_provider_old_token_digest,
+	.old_until = Anum_provider_old_token_until,
+	.role_name = Anum_provider_trusted_role,
+	.role_oid = Anum_provider_trusted_role_oid,
+	.role_system = Anum_provider_trusted_role_system,
+	.role_database = Anum_provider_trusted_role_database,
+	.revoked_at = Anum_provider_revoked_at
+};
+
+/* Does a token open a source or provider? */
+typedef enum Match
 {
-	Name		name = palloc0(NAMEDATALEN);
-
-	namestrcpy(name, caller_name());
-	return NameGetDatum(name);
-}
+	MATCH_NONE,
+	MATCH_CURRENT,
+	MATCH_OLD					/* rotated, and in its grace */
+} Match;
 
 void
 access_deny(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("not allowed: no source and provider for which this access token or role is good"),
-			 errhint("Check the names, and the access token or the provider's trusted role; a lost token is replaced by rotate_access_token() or reset_access_token().")));
+			 errcondition("not_allowed"),
+			 errmsg("permission denied for source or provider"),
+			 errdetail("There is no source and provider of these names for which this access token or role is good."),
+			 errhint("Check the names, and the access token or the trusted role; a lost token is replaced by partreg.rotate_access_token() or partreg.reset_access_token().")));
 }
 
-/*
- * Under REPEATABLE READ and SERIALIZABLE: something that this call depends on
- * changed after the transaction's snapshot.
- */
+/* Refuse what nobody can do for a provider that is revoked. */
 void
-raise_concurrent_change(void)
+access_refuse_revoked(const Access *access)
+{
+	if (access->revoked)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errcondition("provider_revoked"),
+				 errmsg("provider \"%s\" is revoked",
+						quotable(access->provider_name)),
+				 errhint("Revive it with partreg.register_provider().")));
+}
+
+pg_noreturn static void
+raise_unknown_source(const char *source_name)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("could not serialize access due to concurrent update"),
-			 errhint("Repeat the transaction.")));
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errcondition("unknown_source"),
+			 errmsg("source \"%s\" does not exist", quotable(source_name)),
+			 errhint("The view partreg.sources lists the sources.")));
 }
 
 pg_noreturn static void
@@ -98,125 +158,142 @@ raise_unknown_provider(const char *source_name, const char *provider_name)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errcondition("unknown_provider"),
 			 errmsg("provider \"%s\" of source \"%s\" does not exist",
 					quotable(provider_name), quotable(source_name)),
-			 errhint("Register it with register_provider(); the view partreg.providers lists those there are.")));
+			 errhint("Register it with partreg.register_provider(); the view partreg.providers lists the providers.")));
 }
 
+/* A copy of a digest; NULL for null */
 static bytea *
-row_digest(CatalogScan *scan, int attnum)
+row_digest(CatalogScan *scan, int column)
 {
 	bool		isnull;
-	Datum		value = catalog_row_value(scan, attnum, &isnull);
+	Datum		value = catalog_row_value(scan, column, &isnull);
 
 	return isnull ? NULL : DatumGetByteaPCopy(value);
 }
 
-static char *
-row_text(CatalogScan *scan, int attnum)
-{
-	bool		isnull;
-	Datum		value = catalog_row_value(scan, attnum, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-/* The digest of the token before the last rotation, if it is still good. */
-static bytea *
-row_old_digest(CatalogScan *scan, int digest_attnum, int until_attnum)
-{
-	bool		isnull;
-	Datum		until = catalog_row_value(scan, until_attnum, &isnull);
-
-	if (isnull || DatumGetTimestampTz(until) <= GetCurrentTimestamp())
-		return NULL;
-	return row_digest(scan, digest_attnum);
-}
-
 static void
-source_credentials(CatalogScan *scan, Credentials *source)
+read_party(CatalogScan *scan, const PartyColumns *columns, Party *party)
 {
+	TimestampTz until;
 	bool		isnull;
 
-	source->id = DatumGetInt32(catalog_row_value(scan, Anum_source_id,
-												 &isnull));
-	source->name = row_text(scan, Anum_source_name);
-	source->digest = row_digest(scan, Anum_source_token_digest);
-	source->old_digest = row_old_digest(scan, Anum_source_old_token_digest,
-										Anum_source_old_token_until);
+	party->id = catalog_row_int32(scan, columns->id);
+	party->name = catalog_row_text(scan, columns->name);
+	party->digest = row_digest(scan, columns->digest);
+	party->old_digest = NULL;
+	if (catalog_row_time(scan, columns->old_until, &until) &&
+		until > GetCurrentTimestamp())
+		party->old_digest = row_digest(scan, columns->old_digest);
+
+	/* What is null of these is read as 0, which is no OID. */
+	party->role_name = catalog_row_text(scan, columns->role_name);
+	party->role_oid = DatumGetObjectId(catalog_row_value(scan,
+														 columns->role_oid,
+														 &isnull));
+	party->role_system = DatumGetInt64(catalog_row_value(scan,
+														 columns->role_system,
+														 &isnull));
+	party->role_database = DatumGetObjectId(catalog_row_value(scan,
+															  columns->role_database,
+															  &isnull));
+	party->revoked = columns->revoked_at != 0 &&
+		catalog_row_time(scan, columns->revoked_at, &until);
 }
 
-/* What is known of a source, and of a provider of it where one is named */
-static void
-find_credentials(const char *source_name, const char *provider_name,
-				 Credentials *source, Credentials *provider)
+/* Both tokens are always compared, each in constant time. */
+static Match
+compare_token(const TokenDigest *digest, const Party *party)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bool		current = token_digest_equals(digest, party->digest);
+	bool		old = token_digest_equals(digest, party->old_digest);
+
+	return current ? MATCH_CURRENT : old ? MATCH_OLD : MATCH_NONE;
+}
+
+/* The source of a name; its id is 0 where there is none. */
+static void
+find_source(const char *name, Snapshot snapshot, Party *source)
+{
 	CatalogScan scan;
-	ScanKeyData keys[2];
-	bool		isnull;
 
 	memset(source, 0, sizeof(*source));
-	memset(provider, 0, sizeof(*provider));
-
 	catalog_begin(&scan, SOURCE_BY_NAME, snapshot);
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_TEXTEQ,
-				CStringGetTextDatum(source_name));
-	catalog_seek(&scan, keys, 1);
+	catalog_seek_source(&scan, CStringGetTextDatum(name));
 	if (catalog_next_row(&scan, ForwardScanDirection))
-		source_credentials(&scan, source);
+		read_party(&scan, &source_columns, source);
 	catalog_end(&scan);
+}
 
-	if (provider_name != NULL)
+/* The source that a token opens, likewise */
+static void
+find_source_by_token(const TokenDigest *digest, Snapshot snapshot,
+					 Party *source)
+{
+	static const CatalogIndex indexes[] = {
+		SOURCE_BY_TOKEN, SOURCE_BY_OLD_TOKEN
+	};
+	bool		found = false;
+
+	for (int i = 0; i < lengthof(indexes) && !found; i++)
 	{
-		/* Also with no source: id 0 has no providers, but costs as much. */
-		catalog_begin(&scan, PROVIDER_BY_NAME, snapshot);
-		ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
-					Int32GetDatum(source->id));
-		ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TEXTEQ,
-					CStringGetTextDatum(provider_name));
-		catalog_seek(&scan, keys, 2);
-		if (catalog_next_row(&scan, ForwardScanDirection))
+		CatalogScan scan;
+
+		catalog_begin(&scan, indexes[i], snapshot);
+		catalog_seek_source(&scan, token_digest_datum(digest));
+		while (!found && catalog_next_row(&scan, ForwardScanDirection))
 		{
-			provider->id = DatumGetInt32(catalog_row_value(&scan,
-														   Anum_provider_id,
-														   &isnull));
-			provider->name = row_text(&scan, Anum_provider_name);
-			provider->digest = row_digest(&scan, Anum_provider_token_digest);
-			provider->old_digest = row_old_digest(&scan,
-												  Anum_provider_old_token_digest,
-												  Anum_provider_old_token_until);
-			provider->trusted_role = row_text(&scan,
-											  Anum_provider_trusted_role);
-			catalog_row_value(&scan, Anum_provider_revoked_at, &isnull);
-			provider->revoked = !isnull;
+			read_party(&scan, &source_columns, source);
+			found = compare_token(digest, source) != MATCH_NONE;
 		}
 		catalog_end(&scan);
 	}
-	UnregisterSnapshot(snapshot);
+	if (!found)
+		memset(source, 0, sizeof(*source));
 }
 
 /*
- * Is this one of the tokens?  Both are always compared.  `by_old` is set when
- * it is the one before the last rotation.
+ * A provider of a source, likewise.  Also where there is no such source: id 0
+ * has no providers, but costs as much.
  */
-static bool
-opens(const TokenDigest *digest, const Credentials *credentials, bool *by_old)
+static void
+find_provider(int32 source_id, const char *name, Snapshot snapshot,
+			  Party *provider)
 {
-	bool		current = token_digest_equals(digest, credentials->digest);
-	bool		old = token_digest_equals(digest, credentials->old_digest);
+	CatalogScan scan;
 
-	if (old)
-		*by_old = true;
-	return current || old;
+	catalog_begin(&scan, PROVIDER_BY_NAME, snapshot);
+	catalog_seek_provider(&scan, source_id, name);
+	if (catalog_next_row(&scan, ForwardScanDirection))
+		read_party(&scan, &provider_columns, provider);
+	catalog_end(&scan);
+}
+
+/* The trusted role; InvalidOid: none, or it is gone. */
+static Oid
+trusted_role(const Party *party)
+{
+	if (party->role_name == NULL)
+		return InvalidOid;
+	if (!OidIsValid(party->role_oid) ||
+		party->role_system != (int64) GetSystemIdentifier() ||
+		party->role_database != MyDatabaseId)
+		return get_role_oid(party->role_name, true);
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(party->role_oid)))
+		return InvalidOid;
+	return party->role_oid;
 }
 
 /*
- * Is the caller the provider's trusted role, or a member of it with USAGE?  A
- * superuser has the privileges of every role; that alone does not count.
+ * Is the caller the trusted role of a source or provider, or a member of it
+ * with USAGE?  The caller is the login role or what SET ROLE made of it, never
+ * the definer of a function.  A superuser has the privileges of every role; that
+ * alone does not count.
  */
 static bool
-is_trusted(const Credentials *provider)
+is_trusted(const Party *party)
 {
 	Oid			caller = GetOuterUserId();
 	Oid			role;
@@ -225,259 +302,227 @@ is_trusted(const Credentials *provider)
 	 * In a security-restricted operation (ANALYZE, REINDEX, ...) code runs for
 	 * a table's owner and must not act for the caller.
 	 */
-	if (provider->trusted_role == NULL || provider->revoked ||
+	if (party->role_name == NULL || party->revoked ||
 		InSecurityRestrictedOperation())
 		return false;
 	/* A transaction that has all its locks has heard of no REVOKE since. */
 	AcceptInvalidationMessages();
-	role = get_role_oid(provider->trusted_role, true);
+	role = trusted_role(party);
 	return OidIsValid(role) &&
 		has_privs_of_role(caller, role) &&
 		is_member_of_role_nosuper(caller, role);
 }
 
+/*
+ * What entitles the caller, and whether to all of the source; denies where
+ * nothing does.  Who is trusted by the provider and by the source acts as the
+ * provider.
+ */
+static Credential
+find_credential(const Request *request, TokenKind kind,
+				const TokenDigest *digest, const Party *source,
+				const Party *provider, bool *of_source)
+{
+	Match		opens_source = compare_token(digest, source);
+	Match		opens_provider = compare_token(digest, provider);
+
+	*of_source = true;
+	if (request->named != CREDENTIAL_NONE)
+		return request->named;
+	if (request->token == NULL)
+	{
+		*of_source = request->of_source || !is_trusted(provider);
+		if (*of_source && !is_trusted(source))
+			access_deny();
+		return CREDENTIAL_TRUSTED_ROLE;
+	}
+	if (kind == TOKEN_SOURCE)
+	{
+		if (opens_source == MATCH_NONE)
+			access_deny();
+		return opens_source == MATCH_OLD ? CREDENTIAL_OLD_TOKEN
+			: CREDENTIAL_SOURCE_TOKEN;
+	}
+	*of_source = false;
+	if (request->of_source || opens_provider == MATCH_NONE ||
+		provider->revoked)
+		access_deny();
+	return opens_provider == MATCH_OLD ? CREDENTIAL_OLD_TOKEN
+		: CREDENTIAL_PROVIDER_TOKEN;
+}
+
 /* One judgement: denies, or says what the caller is entitled to. */
 static void
-judge_provider(const char *source_name, const char *provider_name,
-			   const char *token, bool source_token_only, Access *access)
+judge(const Request *request, Access *access)
 {
-	Credentials source;
-	Credentials provider;
+	Snapshot	snapshot;
+	Party		source = {0};
+	Party		provider = {0};
 	TokenDigest digest;
 	TokenKind	kind;
-	bool		opens_source;
-	bool		opens_provider;
-	bool		by_old = false;
 
-	kind = token_parse(token == NULL ? "" : token, &digest);
-	if (token != NULL && kind == TOKEN_MALFORMED)
+	kind = token_parse(request->token == NULL ? "" : request->token, &digest);
+	if (request->token != NULL && kind == TOKEN_MALFORMED)
 		access_deny();
 
-	find_credentials(source_name, provider_name, &source, &provider);
-	opens_source = opens(&digest, &source, &by_old);
-	opens_provider = opens(&digest, &provider, &by_old);
+	snapshot = latest_snapshot();
+	if (request->source_name == NULL)
+		find_source_by_token(&digest, snapshot, &source);
+	else
+		find_source(request->source_name, snapshot, &source);
+	if (request->provider_name != NULL)
+		find_provider(source.id, request->provider_name, snapshot, &provider);
+	UnregisterSnapshot(snapshot);
 
-	if (token == NULL)
-	{
-		if (source_token_only || !is_trusted(&provider))
-			access_deny();
-	}
-	else if (kind == TOKEN_SOURCE)
-	{
-		if (!opens_source)
-			access_deny();
-		if (provider.id == 0)
-			raise_unknown_provider(source_name, provider_name);
-	}
-	else if (source_token_only || !opens_provider || provider.revoked)
-		access_deny();
-
+	access->credential = find_credential(request, kind, &digest, &source,
+										 &provider, &access->of_source);
+	if (source.id == 0)
+		raise_unknown_source(request->source_name);
+	if (request->provider_name != NULL && provider.id == 0)
+		raise_unknown_provider(source.name, request->provider_name);
 	access->source_id = source.id;
 	access->source_name = source.name;
 	access->provider_id = provider.id;
 	access->provider_name = provider.name;
-	access->by_source_token = kind == TOKEN_SOURCE;
-	access->by_old_token = by_old;
 	access->revoked = provider.revoked;
 }
 
-static Statement lock_provider[] = {
-	[PROVIDER_WRITER] = {"SELECT 1 FROM partreg.provider WHERE id = $1 FOR KEY SHARE", 1, {INT4OID}},
-	[PROVIDER_CHANGE] = {"SELECT 1 FROM partreg.provider WHERE id = $1 FOR NO KEY UPDATE", 1, {INT4OID}},
-	[PROVIDER_WITHDRAWAL] = {"SELECT 1 FROM partreg.provider WHERE id = $1 FOR UPDATE", 1, {INT4OID}},
-};
-
-/* Lock the row of a provider that was there a moment ago. */
+/* Lock the row of a source or provider that was there a moment ago. */
 static void
-take_provider_lock(int32 provider_id, ProviderLock lock)
+lock_party(CatalogIndex which, int32 id, AccessLock lock)
 {
-	Datum		values[1] = {Int32GetDatum(provider_id)};
+	static const LockTupleMode modes[] = {
+		[ACCESS_WRITE] = LockTupleKeyShare,
+		[ACCESS_CHANGE] = LockTupleNoKeyExclusive,
+		[ACCESS_WITHDRAW] = LockTupleExclusive
+	};
+	Snapshot	snapshot = current_snapshot();
+	CatalogScan scan;
 
-	/* A transaction's snapshot may be too old to know the row. */
-	if (statement_run(&lock_provider[lock], values, NULL) == 0 &&
-		IsolationUsesXactSnapshot())
+	catalog_begin_for_write(&scan, which, RowShareLock, snapshot);
+	catalog_seek_number(&scan, id);
+	if (catalog_next_row(&scan, ForwardScanDirection))
+		(void) row_lock(&scan, modes[lock]);
+	else if (IsolationUsesXactSnapshot())
+		raise_concurrent_change();	/* The snapshot is too old to know it. */
+	catalog_end(&scan);
+	UnregisterSnapshot(snapshot);
+}
+
+/*
+ * Under REPEATABLE READ and SERIALIZABLE: the source, whose row is not locked
+ * for its provider, must have the same name in the transaction's snapshot, or
+ * what the transaction reads under that name is of another one.
+ */
+static void
+refuse_renamed_source(const Access *access)
+{
+	Snapshot	snapshot;
+	Party		source;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	snapshot = current_snapshot();
+	find_source(access->source_name, snapshot, &source);
+	UnregisterSnapshot(snapshot);
+	if (source.id != access->source_id)
 		raise_concurrent_change();
 }
 
 /*
- * May the caller write to a provider's partitions, or, with the source token
- * only, change the provider itself?  If so its row is locked when this returns.
+ * Judge, lock the row, and judge again, until what is judged is what is locked:
+ * it may have been dropped, or renamed, and another one of its name been
+ * registered meanwhile.
+ */
+static void
+authorize(const Request *request, AccessLock lock, Access *access)
+{
+	bool		of_provider = request->provider_name != NULL;
+	int32		locked;
+	int32		judged;
+
+	judge(request, access);
+	if (lock == ACCESS_UNLOCKED)
+		return;
+	judged = of_provider ? access->provider_id : access->source_id;
+	do
+	{
+		locked = judged;
+		lock_party(of_provider ? PROVIDER_BY_ID : SOURCE_BY_ID, locked, lock);
+		judge(request, access);
+		judged = of_provider ? access->provider_id : access->source_id;
+	} while (judged != locked);
+	if (of_provider)
+		refuse_renamed_source(access);
+}
+
+/*
+ * For the partitions of a provider: its token or trusted role is good, and so
+ * are those of the source, which are good for more.  token NULL: by trusted
+ * role.  The provider's row is locked when this returns.
  */
 void
 access_provider(const char *source_name, const char *provider_name,
-				const char *token, ProviderLock lock, bool source_token_only,
-				Access *access)
+				const char *token, AccessLock lock, Access *access)
 {
-	int32		locked;
+	Request		request = {
+		.source_name = source_name,
+		.provider_name = provider_name,
+		.token = token
+	};
 
-	judge_provider(source_name, provider_name, token, source_token_only,
-				   access);
-	do
-	{
-		locked = access->provider_id;
-		take_provider_lock(locked, lock);
-		judge_provider(source_name, provider_name, token, source_token_only,
-					   access);
-		/* Dropped and registered anew meanwhile: that one is not locked. */
-	} while (access->provider_id != locked);
+	authorize(&request, lock, access);
 }
 
-static void
-judge_source(const char *source_name, const char *token, Access *access)
+/* For a provider itself: only the token or trusted role of the source is good. */
+void
+access_provider_by_source(const char *source_name, const char *provider_name,
+						  const char *token, AccessLock lock, Access *access)
 {
-	Credentials source;
-	Credentials none;
-	TokenDigest digest;
-	bool		by_old = false;
+	Request		request = {
+		.source_name = source_name,
+		.provider_name = provider_name,
+		.token = token,
+		.of_source = true
+	};
 
-	if (token_parse(token, &digest) == TOKEN_MALFORMED)
-		access_deny();
-	find_credentials(source_name, NULL, &source, &none);
-	if (!opens(&digest, &source, &by_old))
-		access_deny();
-
-	memset(access, 0, sizeof(*access));
-	access->source_id = source.id;
-	access->source_name = source.name;
-	access->by_source_token = true;
-	access->by_old_token = by_old;
-}
-
-static Statement lock_source = {
-	"SELECT 1 FROM partreg.source WHERE id = $1 FOR NO KEY UPDATE", 1, {INT4OID}
-};
-static Statement lock_source_for_drop = {
-	"SELECT 1 FROM partreg.source WHERE id = $1 FOR UPDATE", 1, {INT4OID}
-};
-static Statement share_source = {
-	"SELECT 1 FROM partreg.source WHERE id = $1 FOR KEY SHARE", 1, {INT4OID}
-};
-
-/* Lock the row of a source that was there a moment ago. */
-static void
-take_source_lock(Statement *lock, int32 source_id)
-{
-	Datum		values[1] = {Int32GetDatum(source_id)};
-
-	if (statement_run(lock, values, NULL) == 0 && IsolationUsesXactSnapshot())
-		raise_concurrent_change();
+	authorize(&request, lock, access);
 }
 
 /*
- * May the caller change a source?  If so its row is locked, and for a drop
- * nobody is registering a provider of it.
+ * For a source: by its token or (token NULL) trusted role.  source_name NULL:
+ * the one that the token opens.  One of the two has to be given; where both
+ * are, they have to agree.
  */
 void
-access_source(const char *source_name, const char *token, bool for_drop,
+access_source(const char *source_name, const char *token, AccessLock lock,
 			  Access *access)
 {
-	int32		locked;
+	Request		request = {
+		.source_name = source_name,
+		.token = token,
+		.of_source = true
+	};
 
-	judge_source(source_name, token, access);
-	do
-	{
-		locked = access->source_id;
-		take_source_lock(for_drop ? &lock_source_for_drop : &lock_source,
-						 locked);
-		judge_source(source_name, token, access);
-	} while (access->source_id != locked);
-}
-
-/* The source that a token opens; 0: none */
-static bool
-find_source_by_token(const TokenDigest *digest, Credentials *source)
-{
-	static const CatalogIndex indexes[] = {SOURCE_BY_TOKEN, SOURCE_BY_OLD_TOKEN};
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	bool		found = false;
-	bool		by_old = false;
-
-	memset(source, 0, sizeof(*source));
-	for (int i = 0; i < lengthof(indexes) && !found; i++)
-	{
-		CatalogScan scan;
-		ScanKeyData key;
-
-		catalog_begin(&scan, indexes[i], snapshot);
-		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_BYTEAEQ,
-					token_digest_datum(digest));
-		catalog_seek(&scan, &key, 1);
-		while (!found && catalog_next_row(&scan, ForwardScanDirection))
-		{
-			source_credentials(&scan, source);
-			found = opens(digest, source, &by_old);
-		}
-		catalog_end(&scan);
-	}
-	UnregisterSnapshot(snapshot);
-	return found;
+	Assert(source_name != NULL || token != NULL);
+	authorize(&request, lock, access);
 }
 
 /*
- * The source that a source token opens.  Its row is locked against being
- * dropped.
+ * For callers who need no token (operators, the owner of the extension): a
+ * source, or a provider of it, by name.
  */
 void
-access_source_by_token(const char *token, Access *access)
+access_named(const char *source_name, const char *provider_name,
+			 Credential credential, AccessLock lock, Access *access)
 {
-	Credentials source;
-	TokenDigest digest;
+	Request		request = {
+		.source_name = source_name,
+		.provider_name = provider_name,
+		.of_source = true,
+		.named = credential
+	};
 
-	if (token_parse(token, &digest) != TOKEN_SOURCE ||
-		!find_source_by_token(&digest, &source))
-		access_deny();
-
-	take_source_lock(&share_source, source.id);
-	if (!find_source_by_token(&digest, &source))
-		access_deny();
-
-	memset(access, 0, sizeof(*access));
-	access->source_id = source.id;
-	access->source_name = source.name;
-	access->by_source_token = true;
-}
-
-/*
- * For the owner of the extension, who needs no token: a source, or a provider
- * of it, by name.  Its row is locked for an update.
- */
-void
-access_owner(const char *source_name, const char *provider_name,
-			 Access *access)
-{
-	Credentials source;
-	Credentials provider;
-	int32		locked = 0;
-
-	for (;;)
-	{
-		int32		wanted;
-
-		find_credentials(source_name, provider_name, &source, &provider);
-		if (source.id == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("source \"%s\" does not exist",
-							quotable(source_name)),
-					 errhint("The view partreg.sources lists the sources.")));
-		if (provider_name != NULL && provider.id == 0)
-			raise_unknown_provider(source_name, provider_name);
-
-		wanted = provider_name != NULL ? provider.id : source.id;
-		if (wanted == locked)
-			break;
-		if (provider_name != NULL)
-			take_provider_lock(wanted, PROVIDER_CHANGE);
-		else
-			take_source_lock(&lock_source, wanted);
-		locked = wanted;
-	}
-
-	access->source_id = source.id;
-	access->source_name = source.name;
-	access->provider_id = provider.id;
-	access->provider_name = provider.name;
-	access->by_source_token = false;
-	access->by_old_token = false;
-	access->revoked = provider.revoked;
+	Assert(credential != CREDENTIAL_NONE);
+	authorize(&request, lock, access);
 }

@@ -6,6 +6,10 @@
  * as "yes" in `IF NOT f(...)`.  So NULL is an error (22004) for every argument
  * that is required, and every other unusable value is 22023.
  *
+ * SQL-callable functions read their arguments first (argument_*), into locals;
+ * what is wrong with a value is said later (check_*), as a caller without a
+ * token shall hear of nothing else.
+ *
  * Whatever a caller passes may be an access token put in the wrong place, so
  * nothing given is quoted in a message but through quotable(), and no text
  * that holds a token is ever stored.
@@ -27,7 +31,11 @@
 
 #include "argument.h"
 #include "compat.h"
+#include "condition.h"
 #include "token.h"
+
+/* in bytes */
+#define MAX_TEXT_LENGTH	500
 
 /* The name of an argument, for messages. */
 static const char *
@@ -57,6 +65,7 @@ argument_require(FunctionCallInfo fcinfo, int argno)
 	if (unlikely(PG_ARGISNULL(argno)))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errcondition("bad_argument"),
 				 errmsg("argument \"%s\" must not be null",
 						argument_label(fcinfo, argno)),
 				 errhint("Only arguments that have a default may be null or left out.")));
@@ -89,24 +98,79 @@ quotable(const char *string)
 	return psprintf("%.*s...", (int) length, string);
 }
 
-/* A text argument as a C string; NULL for NULL. */
+/*
+ * A text, or of one that is compressed or stored elsewhere as much as is
+ * wanted.
+ */
+static text *
+beginning(Datum given, int bytes)
+{
+	struct varlena *value = (struct varlena *) DatumGetPointer(given);
+
+	if (VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value))
+		return DatumGetTextPSlice(given, 0, bytes);
+	return (text *) value;
+}
+
+/*
+ * A text as a C string.  No name, token or word that we know is longer than
+ * MAX_TEXT_LENGTH; what is beyond it is left out, so that a huge text costs no
+ * more than a short one.
+ */
+char *
+text_to_short_cstring(Datum given)
+{
+	text	   *value = beginning(given, MAX_TEXT_LENGTH + 1);
+	int			length = VARSIZE_ANY_EXHDR(value);
+
+	if (unlikely(length > MAX_TEXT_LENGTH))
+		length = pg_mbcliplen(VARDATA_ANY(value), MAX_TEXT_LENGTH + 1,
+							  MAX_TEXT_LENGTH);
+	return pnstrdup(VARDATA_ANY(value), length);
+}
+
 char *
 argument_text(FunctionCallInfo fcinfo, int argno)
 {
-	if (PG_ARGISNULL(argno))
-		return NULL;
-	return text_to_cstring(PG_GETARG_TEXT_PP(argno));
+	return PG_ARGISNULL(argno) ? NULL
+		: text_to_short_cstring(PG_GETARG_DATUM(argno));
+}
+
+RangeType *
+argument_range(FunctionCallInfo fcinfo, int argno)
+{
+	return PG_ARGISNULL(argno) ? NULL : PG_GETARG_RANGE_P(argno);
+}
+
+Interval *
+argument_interval(FunctionCallInfo fcinfo, int argno)
+{
+	return PG_ARGISNULL(argno) ? NULL : PG_GETARG_INTERVAL_P(argno);
+}
+
+Jsonb *
+argument_jsonb(FunctionCallInfo fcinfo, int argno)
+{
+	return PG_ARGISNULL(argno) ? NULL : PG_GETARG_JSONB_P(argno);
+}
+
+/* A boolean whose default is false */
+bool
+argument_flag(FunctionCallInfo fcinfo, int argno)
+{
+	return !PG_ARGISNULL(argno) && PG_GETARG_BOOL(argno);
 }
 
 /* No token may be stored where people can read it. */
 static void
-refuse_token(FunctionCallInfo fcinfo, int argno, const char *value)
+refuse_token(const char *value, const char *label)
 {
 	if (looks_like_token(value))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
 				 errmsg("argument \"%s\" holds what looks like an access token",
-						argument_label(fcinfo, argno)),
+						label),
 				 errhint("Pass the token as access_token, and rotate it if it may have been seen.")));
 }
 
@@ -139,26 +203,21 @@ has_control_character(const char *string)
 }
 
 /* A name that is to be stored: of a source, provider, owner or holder. */
-char *
-argument_name(FunctionCallInfo fcinfo, int argno)
+void
+check_name(const char *name, const char *label)
 {
-	char	   *name = argument_text(fcinfo, argno);
-	size_t		length;
+	size_t		length = strlen(name);
 
-	if (name == NULL)
-		return NULL;
-	length = strlen(name);
 	if (length < 1 || length > MAX_NAME_LENGTH ||
 		name[0] == ' ' || name[length - 1] == ' ' ||
 		has_control_character(name))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" is not a usable name",
-						argument_label(fcinfo, argno)),
+				 errcondition("bad_argument"),
+				 errmsg("invalid value for argument \"%s\"", label),
 				 errhint("A name has 1 to %d bytes, no control characters and no space at either end.",
 						 MAX_NAME_LENGTH)));
-	refuse_token(fcinfo, argno, name);
-	return name;
+	refuse_token(name, label);
 }
 
 /*
@@ -186,20 +245,28 @@ argument_reason(FunctionCallInfo fcinfo, int argno)
 }
 
 /* The name of a role that exists. */
-char *
-argument_role(FunctionCallInfo fcinfo, int argno)
+void
+check_role_name(const char *role, const char *label)
 {
-	char	   *role = argument_text(fcinfo, argno);
-
-	if (role == NULL)
-		return NULL;
 	if (!OidIsValid(get_role_oid(role, true)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errcondition("bad_argument"),
 				 errmsg("role \"%s\" does not exist", quotable(role)),
 				 errhint("The name is taken as it is written, without folding its case.")));
-	refuse_token(fcinfo, argno, role);
-	return role;
+	refuse_token(role, label);
+}
+
+/*
+ * What consumers should know of a partition: an object, without tokens and
+ * passwords; NULL: nothing.
+ */
+Jsonb *
+check_details(Jsonb *details)
+{
+	if (details == NULL)
+		return NULL;
+	return details;
 }
 
 pg_noreturn static void
@@ -207,6 +274,7 @@ bad_range(const char *why)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errcondition("bad_argument"),
 			 errmsg("%s", why),
 			 errhint("Give a finite, non-empty range such as [2024-01-01 00:00+00, 2024-01-02 00:00+00).")));
 }
@@ -252,13 +320,28 @@ range_to_interval(RangeType *range, TimeInterval *result)
 	return result->start < result->end;
 }
 
-/* The same where a finite and non-empty range is needed. */
+/* The same where a non-empty range is needed; it may be unbounded. */
 TimeInterval
-argument_interval(FunctionCallInfo fcinfo, int argno)
+check_extent(RangeType *range)
 {
 	TimeInterval result;
 
-	if (unlikely(!range_to_interval(PG_GETARG_RANGE_P(argno), &result)))
+	if (unlikely(!range_to_interval(range, &result)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
+				 errmsg("range is empty"),
+				 errhint("Give a range that is not empty; it may be unbounded.")));
+	return result;
+}
+
+/* The same where a finite and non-empty range is needed. */
+TimeInterval
+check_interval(RangeType *range)
+{
+	TimeInterval result;
+
+	if (unlikely(!range_to_interval(range, &result)))
 		bad_range("range is empty");
 	if (unlikely(TIMESTAMP_NOT_FINITE(result.start) ||
 				 TIMESTAMP_NOT_FINITE(result.end)))
@@ -270,7 +353,7 @@ argument_interval(FunctionCallInfo fcinfo, int argno)
 TimeInterval
 interval_between(TimestampTz start_at, TimestampTz end_at)
 {
-	TimeInterval	result = {start_at, end_at};
+	TimeInterval result = {start_at, end_at};
 
 	if (unlikely(TIMESTAMP_NOT_FINITE(start_at) || TIMESTAMP_NOT_FINITE(end_at)))
 		bad_range("range is not bounded by finite timestamps");
@@ -284,9 +367,8 @@ interval_between(TimestampTz start_at, TimestampTz end_at)
  * a day is 24 hours, and months have no length.
  */
 int64
-argument_duration(FunctionCallInfo fcinfo, int argno)
+check_duration(const Interval *given, const char *label)
 {
-	Interval *given = PG_GETARG_INTERVAL_P(argno);
 	int64		result;
 
 	if (given->month != 0 ||
@@ -295,8 +377,8 @@ argument_duration(FunctionCallInfo fcinfo, int argno)
 		result < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" is not a usable length of time",
-						argument_label(fcinfo, argno)),
+				 errcondition("bad_argument"),
+				 errmsg("invalid length of time for argument \"%s\"", label),
 				 errhint("Give days, hours, minutes or seconds, not months, and nothing negative.")));
 	return result;
 }
@@ -311,8 +393,9 @@ timestamp_after(TimestampTz now, int64 duration)
 		!IS_VALID_TIMESTAMP(result))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
 				 errmsg("length of time ends beyond the last timestamp"),
-				 errhint("Give a shorter one.")));
+				 errhint("Give a shorter length of time.")));
 	return result;
 }
 
@@ -340,4 +423,13 @@ interval_to_range(TimeInterval interval)
 	upper.infinite = interval.end == INTERVAL_MAX;
 	return RangeTypePGetDatum(make_range_compat(typcache, &lower, &upper,
 												false));
+}
+
+/* A range as it stands in messages: ISO, in the session's time zone. */
+char *
+show_interval(TimeInterval interval)
+{
+	return psprintf("[%s, %s)",
+					pstrdup(timestamptz_to_str(interval.start)),
+					pstrdup(timestamptz_to_str(interval.end)));
 }

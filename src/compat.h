@@ -11,6 +11,11 @@
 #include "varatt.h"
 #endif
 
+/* From 17 on, intervals may be infinite. */
+#if PG_VERSION_NUM < 170000
+#define INTERVAL_NOT_FINITE(interval) false
+#endif
+
 /* From 18 on, the word for a function that does not return. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
@@ -39,6 +44,15 @@
 #else
 #define index_beginscan_compat(heap, index, snapshot, nkeys) \
 	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+/* From 16 on, one argument more: only indexes that sum up blocks. */
+#if PG_VERSION_NUM >= 160000
+#define insert_index_tuples_compat(relation, slot, estate) \
+	ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL, false)
+#else
+#define insert_index_tuples_compat(relation, slot, estate) \
+	ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL)
 #endif
 
 #endif							/* PARTREG_COMPAT_H */

@@ -33,7 +33,7 @@ static const char *const prefixes[] = {
 	[TOKEN_PROVIDER] = "prp_"
 };
 
-static Statement random_bytes = {"SELECT partreg._random_bytes()", 0};
+static Statement random_bytes = {"SELECT partreg._random_bytes()"};
 
 /* The checksum of a token's first CHECKED_LENGTH bytes, as it is written. */
 static void
@@ -54,11 +54,12 @@ write_checksum(const char *token, char *checksum)
 char *
 token_make(TokenKind kind)
 {
+	Parameters	none = {0};
 	bytea	   *random;
 	bool		isnull;
 	char	   *token = SPI_palloc(TOKEN_LENGTH + 1);
 
-	statement_run(&random_bytes, NULL, NULL);
+	statement_run(&random_bytes, &none);
 	random = DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[0],
 										   SPI_tuptable->tupdesc, 1, &isnull));
 	if (isnull || VARSIZE_ANY_EXHDR(random) != RANDOM_BYTES)
@@ -80,7 +81,7 @@ token_parse(const char *token, TokenDigest *digest)
 	char		checksum[9];
 
 	token_digest(token, digest);
-	if (strlen(token) != TOKEN_LENGTH)
+	if (strnlen(token, TOKEN_LENGTH + 1) != TOKEN_LENGTH)
 		return TOKEN_MALFORMED;
 	write_checksum(token, checksum);
 	if (memcmp(checksum, token + CHECKED_LENGTH, 8) != 0)
@@ -92,14 +93,18 @@ token_parse(const char *token, TokenDigest *digest)
 	return TOKEN_MALFORMED;
 }
 
-/* The SHA-256 digest of a token. */
+/*
+ * The SHA-256 digest of a token.  Of what is longer than a token, one byte more
+ * than a token has is enough to tell it from all of them.
+ */
 void
 token_digest(const char *token, TokenDigest *digest)
 {
 	pg_cryptohash_ctx *ctx = pg_cryptohash_create(PG_SHA256);
+	size_t		length = strnlen(token, TOKEN_LENGTH + 1);
 
 	if (pg_cryptohash_init(ctx) < 0 ||
-		pg_cryptohash_update(ctx, (const uint8 *) token, strlen(token)) < 0 ||
+		pg_cryptohash_update(ctx, (const uint8 *) token, length) < 0 ||
 		pg_cryptohash_final(ctx, digest->bytes, sizeof(digest->bytes)) < 0)
 		elog(ERROR, "could not compute the digest of an access token");
 	pg_cryptohash_free(ctx);

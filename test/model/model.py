@@ -20,6 +20,7 @@ import datetime
 import zoneinfo
 
 TIMESTAMP_MIN = -211813488000000000         # 4714-11-24 00:00:00 BC
+MAX_PARTITIONS = 10000000
 TIMESTAMP_END = 9223371331200000000         # 294277-01-01, not representable
 INFINITY = 2**63 - 1
 MINUS_INFINITY = -2**63
@@ -133,14 +134,20 @@ def to_local(timestamp, zone):
 
 
 def from_local(local, zone):
-    """A local time that comes twice is the later one (standard time); one that
-    the clocks skip is counted on from before the change."""
-    first = local.replace(tzinfo=zoneinfo.ZoneInfo(zone), fold=0)
-    second = first.replace(fold=1)
-    if first.utcoffset() > second.utcoffset():
-        first = second
-    since_epoch = first.astimezone(datetime.timezone.utc) - EPOCH
-    return since_epoch // datetime.timedelta(microseconds=1)
+    """The first instant at which the clock shows a local time or has passed it."""
+    early, late = sorted(
+        (local.replace(tzinfo=zoneinfo.ZoneInfo(zone), fold=fold).astimezone(datetime.timezone.utc)
+         - EPOCH) // datetime.timedelta(microseconds=1) for fold in (0, 1))
+    if to_local(early, zone) >= local:
+        return early
+    # Clocks skip it, somewhere between the two.
+    while late - early > 1:
+        middle = (early + late) // 2
+        if to_local(middle, zone) >= local:
+            late = middle
+        else:
+            early = middle
+    return late
 
 
 def month_later(local, months):
@@ -155,11 +162,13 @@ def month_later(local, months):
 
 def add_steps(start, step, count, zone):
     """start + count * step, by the calendar of the zone."""
-    if step.months:
-        start = from_local(month_later(to_local(start, zone), count * step.months), zone)
-    if step.days:
-        start = from_local(to_local(start, zone)
-                           + datetime.timedelta(days=count * step.days), zone)
+    if count and (step.months or step.days):
+        local = to_local(start, zone)
+        midnight = datetime.datetime(local.year, local.month, local.day)
+        if from_local(midnight, zone) == start:
+            local = midnight
+        local = month_later(local, count * step.months)
+        start = from_local(local + datetime.timedelta(days=count * step.days), zone)
     return start + count * step.microseconds
 
 
@@ -659,9 +668,14 @@ class Registry:
             zoneinfo.ZoneInfo('UTC' if time_zone is None else time_zone)
         except (ValueError, zoneinfo.ZoneInfoNotFoundError):
             raise Refused('22023') from None
-        bounds = [start]
+        if not step.months and not step.days and (end - start) // step.microseconds > MAX_PARTITIONS:
+            raise Refused('22023')
+        bounds, count = [start], 0
         while bounds[-1] < end:
-            bounds.append(add_steps(start, step, len(bounds), time_zone or 'UTC'))
+            count += 1
+            bound = add_steps(start, step, count, time_zone or 'UTC')
+            if bound > bounds[-1]:
+                bounds.append(bound)
         if bounds[-1] != end:
             raise Refused('22023')
         return bounds

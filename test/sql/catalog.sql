@@ -136,6 +136,8 @@ INSERT INTO contract VALUES
     ('R', 'all_ready', 'source_names text[], during tstzrange', 's', 'boolean'),
     ('R', 'ready_until', 'source_name text, since timestamp with time zone', 's', 'timestamp with time zone'),
     ('R', 'ready_ranges', 'source_name text, during tstzrange', 's', 'tstzmultirange'),
+    ('R', 'day_range', 'day date, time_zone text DEFAULT ''UTC''::text', 's', 'tstzrange'),
+    ('R', 'step_ranges', 'during tstzrange, step interval, time_zone text DEFAULT ''UTC''::text', 's', 'SETOF tstzrange'),
     ('R', 'verify', 'source_name text DEFAULT NULL::text', 's', 'SETOF partreg.problem'),
     ('R', 'coalesce_ranges', 'during tstzrange', 'i', 'tstzmultirange'),
     ('O', 'grant_privileges', 'grantee text, level text', 'v', 'void');

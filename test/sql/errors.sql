@@ -90,7 +90,8 @@ FROM unnest(ARRAY[
     $$check_readiness('errors', $)$$,
     $$all_ready('{errors}', $)$$,
     $$explain_readiness('errors', $)$$,
-    $$assert_ready('errors', $)$$]) WITH ORDINALITY c (call, n),
+    $$assert_ready('errors', $)$$,
+    $$step_ranges($, '1 day')$$]) WITH ORDINALITY c (call, n),
      unnest(ARRAY[$$'empty'$$, $$'[2024-01-01, 2024-01-01)'$$, $$'(2024-01-01, 2024-01-01 00:00:00.000001)'$$,
                   $$'(, 2024-01-01)'$$, $$'[2024-01-01,)'$$, $$'[-infinity, 2024-01-01)'$$, $$'[2024-01-01, infinity]'$$,
                   $$'[2024-01-01, 294276-12-31 23:59:59.999999]'$$]) range
@@ -126,6 +127,8 @@ FROM unnest(ARRAY[
     $$register_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', '5 hours', {P})$$,
     $$register_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', '2 days', {P})$$,
     $$register_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', '1 hour', {P}, 'Europe/Nowhere')$$,
+    $$step_ranges('[2024-01-01, 2024-01-02)', '5 hours')$$,
+    $$day_range('infinity')$$,
     $$rotate_access_token('errors', 'loader', {P}, '1 month')$$,
     $$rotate_access_token('errors', 'loader', {S}, '-1 second')$$,
     $$all_ready('{}', '[2024-01-01, 2024-01-02)')$$,
