@@ -47,6 +47,13 @@
   {%- endif -%}
 {% endmacro %}
 
+{# The day's rows of before, in the transaction of the new ones. #}
+{% macro partreg_delete(column) %}
+  {%- if partreg_on() and is_incremental() -%}
+  DELETE FROM {{ this }} WHERE {{ column }} <@ {{ partreg_day() }}
+  {%- endif -%}
+{% endmacro %}
+
 {# Commits with the rows of the model, or is refused and takes them along. #}
 {% macro partreg_unlock() %}
   {%- if partreg_on() -%}
