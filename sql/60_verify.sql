@@ -51,11 +51,12 @@ COMMENT ON FUNCTION partreg._is_past(timestamptz) IS
 
 CREATE VIEW partreg._partition AS
     SELECT p.provider_id, p.length_class, p.start_at, p.end_at, p.registered_at,
-           NULL::timestamptz AS first_unlocked_at, false AS unlocked
+           NULL::timestamptz AS first_unlocked_at, NULL::timestamptz AS unlocked_at, NULL::text COLLATE "C" AS unlocked_by,
+           false AS unlocked
       FROM partreg.pending p
     UNION ALL
     SELECT p.provider_id, p.length_class, p.start_at, p.end_at, p.registered_at,
-           p.first_unlocked_at, true
+           p.first_unlocked_at, p.unlocked_at, p.unlocked_by, true
       FROM partreg.partition p;
 COMMENT ON VIEW partreg._partition IS 'internal: partitions, from both of their tables';
 
@@ -108,6 +109,14 @@ CREATE VIEW partreg._trusted_role AS
       LEFT JOIN pg_roles namesake ON namesake.rolname = t.name;
 COMMENT ON VIEW partreg._trusted_role IS 'internal: trusted roles of sources and providers, and what roles there are';
 
+-- Of those partitions alone that look contradicted: see src/verify.c.
+CREATE FUNCTION partreg._suspects()
+    RETURNS TABLE (provider_id integer, start_at timestamptz, end_at timestamptz)
+    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 10
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg._suspects() IS
+    'internal: the partitions whose state history may contradict';
+
 CREATE VIEW partreg._last_event AS
     SELECT e.source_id, e.provider_id, e.start_at, e.end_at,
            max(e.id) AS last,
@@ -116,10 +125,10 @@ CREATE VIEW partreg._last_event AS
            max(e.id) FILTER (WHERE e.event IN ('fail', 'force_fail', 'revoke')) AS failed,
            max(e.id) FILTER (WHERE e.event = 'unlock') AS unlocked,
            max(e.id) FILTER (WHERE e.event = 'retire') AS retired
-      FROM partreg.event e
-     WHERE e.start_at IS NOT NULL
+      FROM partreg._suspects() u
+      JOIN partreg.event e ON e.provider_id = u.provider_id AND e.start_at = u.start_at AND e.end_at = u.end_at
      GROUP BY e.source_id, e.provider_id, e.start_at, e.end_at;
-COMMENT ON VIEW partreg._last_event IS 'internal: what history, as far as it is kept, says of each partition last';
+COMMENT ON VIEW partreg._last_event IS 'internal: what history, as far as it is kept, says last of the partitions that it may contradict';
 
 -- The kinds
 
@@ -244,28 +253,21 @@ CREATE VIEW partreg._damage_partitions (source_id, problem) AS
                               AND u.start_at = p.start_at AND u.end_at = p.end_at
       JOIN partreg.provider v ON v.id = p.provider_id
     UNION ALL
-    SELECT v.source_id, format('partition [%s, %s) of provider %s is filed under a wrong length class',
-                               p.start_at, p.end_at, v.name)
-      FROM partreg._partition p
+    SELECT v.source_id, format('partition [%s, %s) of provider %s %s', p.start_at, p.end_at, v.name, p.problem)
+      FROM (SELECT p.provider_id, p.start_at, p.end_at,
+                   CASE WHEN p.length_class <> partreg._length_class(p.start_at, p.end_at)
+                        THEN 'is filed under a wrong length class'
+                        WHEN p.start_at >= p.end_at OR p.start_at = '-infinity' OR p.end_at = 'infinity'
+                        THEN 'is empty or infinite'
+                        WHEN NOT partreg._is_past(p.registered_at) OR NOT partreg._is_past(p.first_unlocked_at)
+                          OR NOT partreg._is_past(p.unlocked_at)
+                        THEN 'was registered or unlocked at a time that is infinite or in the future'
+                        WHEN NOT partreg._is_name(p.unlocked_by)
+                        THEN format('was unlocked by %L, which is no name', p.unlocked_by)
+                   END AS problem
+              FROM partreg._partition p) p
       JOIN partreg.provider v ON v.id = p.provider_id
-     WHERE p.length_class <> partreg._length_class(p.start_at, p.end_at)
-    UNION ALL
-    SELECT v.source_id, format('partition [%s, %s) of provider %s is empty or infinite', p.start_at, p.end_at, v.name)
-      FROM partreg._partition p
-      JOIN partreg.provider v ON v.id = p.provider_id
-     WHERE p.start_at >= p.end_at OR p.start_at = '-infinity' OR p.end_at = 'infinity'
-    UNION ALL
-    SELECT v.source_id, format('partition [%s, %s) of provider %s was registered or unlocked at a time that is infinite or in the future',
-                               p.start_at, p.end_at, v.name)
-      FROM partreg._partition p
-      JOIN partreg.provider v ON v.id = p.provider_id
-     WHERE NOT (partreg._is_past(p.registered_at) AND coalesce(partreg._is_past(p.first_unlocked_at), true))
-    UNION ALL
-    SELECT v.source_id, format('partition [%s, %s) of provider %s was unlocked last at a time that means nothing, or by %L, which is no name',
-                               p.start_at, p.end_at, v.name, p.unlocked_by)
-      FROM partreg.partition p
-      JOIN partreg.provider v ON v.id = p.provider_id
-     WHERE NOT partreg._is_past(p.unlocked_at) OR NOT partreg._is_name(p.unlocked_by);
+     WHERE p.problem IS NOT NULL;
 COMMENT ON VIEW partreg._damage_partitions IS 'internal: partitions filed wrongly, or with times that mean nothing';
 
 CREATE VIEW partreg._damage_locks (source_id, problem) AS
@@ -315,24 +317,28 @@ COMMENT ON VIEW partreg._damage_spans IS 'internal: spans that hold nothing, ove
 -- Transactions of this cluster that are not over, or have not begun, cannot have
 -- written what is seen here; but for the caller's own.
 CREATE VIEW partreg._damage_events (source_id, problem) AS
-    SELECT s.id, format('event %s %s', e.id, it.wrong)
-      FROM partreg.event e
-     CROSS JOIN LATERAL (VALUES
-            (e.event NOT IN ('register_source', 'register_provider', 'register_partition', 'lock', 'unlock', 'fail', 'retire',
-                             'take_over', 'revoke', 'rotate', 'change_rule', 'change_provider', 'drop_source', 'force_fail', 'rename'),
-             format('is of the kind %L', e.event)),
-            (e.credential NOT IN ('s', 'p', 'o', 't', 'x', 'w'), format('has the credential %L', e.credential)),
-            (NOT partreg._is_past(e.at), 'has a time that is infinite or in the future'),
-            ((e.start_at IS NULL) <> (e.end_at IS NULL) OR e.start_at >= e.end_at
-             OR e.start_at = '-infinity' OR e.end_at = 'infinity' OR (e.start_at IS NOT NULL AND e.provider_id IS NULL),
-             'is about a range that no partition has'),
-            (e.xid >= pg_snapshot_xmax(pg_current_snapshot())
-             AND e.xid IS DISTINCT FROM pg_current_xact_id_if_assigned()
-             AND e.system_id = (SELECT c.system_identifier FROM pg_control_system() c),
-             format('is said to be of transaction %s, which has not written it', e.xid)))
-           it (so, wrong)
+    SELECT s.id, format('event %s %s', e.id, e.problem)
+      FROM (SELECT e.id, e.source_id,
+                   CASE WHEN e.event NOT IN ('register_source', 'register_provider', 'register_partition', 'lock', 'unlock',
+                                             'fail', 'retire', 'take_over', 'revoke', 'rotate', 'change_rule',
+                                             'change_provider', 'drop_source', 'force_fail', 'rename')
+                        THEN format('is of the kind %L', e.event)
+                        WHEN e.credential NOT IN ('s', 'p', 'o', 't', 'x', 'w')
+                        THEN format('has the credential %L', e.credential)
+                        WHEN NOT partreg._is_past(e.at)
+                        THEN 'has a time that is infinite or in the future'
+                        WHEN e.start_at >= e.end_at OR e.start_at = '-infinity' OR e.end_at = 'infinity'
+                          OR (e.start_at IS NULL) <> (e.end_at IS NULL)
+                          OR (e.start_at IS NOT NULL AND e.provider_id IS NULL)
+                        THEN 'is about a range that no partition has'
+                        WHEN e.xid >= pg_snapshot_xmax(pg_current_snapshot())
+                         AND e.xid IS DISTINCT FROM pg_current_xact_id_if_assigned()
+                         AND e.system_id = (SELECT c.system_identifier FROM pg_control_system() c)
+                        THEN format('is said to be of transaction %s, which has not written it', e.xid)
+                   END AS problem
+              FROM partreg.event e) e
       LEFT JOIN partreg.source s ON s.id = e.source_id
-     WHERE it.so;
+     WHERE e.problem IS NOT NULL;
 COMMENT ON VIEW partreg._damage_events IS 'internal: events with words, times or transactions that mean nothing';
 
 -- History may have been purged, from the oldest event on.  So an event that is
@@ -611,6 +617,8 @@ CREATE FUNCTION partreg.verify(source_name text DEFAULT NULL)
     RETURNS SETOF partreg.problem
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
+    -- Compiling the plan would take a hundred times as long as running it.
+    SET jit = off
     AS $$
 DECLARE
     wanted integer;
