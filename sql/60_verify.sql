@@ -109,26 +109,31 @@ CREATE VIEW partreg._trusted_role AS
       LEFT JOIN pg_roles namesake ON namesake.rolname = t.name;
 COMMENT ON VIEW partreg._trusted_role IS 'internal: trusted roles of sources and providers, and what roles there are';
 
--- Of those partitions alone that look contradicted: see src/verify.c.
+-- One pass over all history and all partitions, in C: see src/verify.c.
 CREATE FUNCTION partreg._suspects()
-    RETURNS TABLE (provider_id integer, start_at timestamptz, end_at timestamptz)
-    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 10
+    RETURNS TABLE (what "char", event_id bigint, source_id integer, provider_id integer,
+                   start_at timestamptz, end_at timestamptz)
+    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 100
     AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION partreg._suspects() IS
-    'internal: the partitions whose state history may contradict';
+    'internal: what looks wrong (r partition, s its state by history, e event), for the views to judge, and m whom history mentions';
 
-CREATE VIEW partreg._last_event AS
-    SELECT e.source_id, e.provider_id, e.start_at, e.end_at,
-           max(e.id) AS last,
-           max(e.id) FILTER (WHERE e.event = 'register_partition') AS registered,
-           max(e.id) FILTER (WHERE e.event IN ('lock', 'take_over')) AS locked,
-           max(e.id) FILTER (WHERE e.event IN ('fail', 'force_fail', 'revoke')) AS failed,
-           max(e.id) FILTER (WHERE e.event = 'unlock') AS unlocked,
-           max(e.id) FILTER (WHERE e.event = 'retire') AS retired
-      FROM partreg._suspects() u
-      JOIN partreg.event e ON e.provider_id = u.provider_id AND e.start_at = u.start_at AND e.end_at = u.end_at
-     GROUP BY e.source_id, e.provider_id, e.start_at, e.end_at;
-COMMENT ON VIEW partreg._last_event IS 'internal: what history, as far as it is kept, says last of the partitions that it may contradict';
+-- What would be drawn next, and the greatest number that the tables have; what
+-- history mentions besides is in _damage_history.
+CREATE VIEW partreg._sequence (name, next, greatest) AS
+    SELECT 'source_id_seq'::name, q.last_value + q.is_called::integer,
+           greatest((SELECT max(s.id) FROM partreg.source s),
+                    (SELECT max(v.source_id) FROM partreg.provider v), 0)::bigint
+      FROM partreg.source_id_seq q
+    UNION ALL
+    SELECT 'provider_id_seq', q.last_value + q.is_called::integer,
+           coalesce((SELECT max(v.id) FROM partreg.provider v), 0)
+      FROM partreg.provider_id_seq q
+    UNION ALL
+    SELECT 'event_id_seq', q.last_value + q.is_called::integer,
+           coalesce((SELECT max(e.id) FROM partreg.event e), 0)
+      FROM partreg.event_id_seq q;
+COMMENT ON VIEW partreg._sequence IS 'internal: sequences, and the greatest numbers in use';
 
 -- The kinds
 
@@ -136,11 +141,6 @@ CREATE VIEW partreg._damage_parents (source_id, problem) AS
     SELECT v.source_id, format('provider %s belongs to no source', v.name)
       FROM partreg.provider v
      WHERE NOT EXISTS (SELECT FROM partreg.source s WHERE s.id = v.source_id)
-    UNION ALL
-    SELECT NULL::integer, format('partition [%s, %s) of provider number %s belongs to no provider',
-                                 p.start_at, p.end_at, p.provider_id)
-      FROM partreg._partition p
-     WHERE NOT EXISTS (SELECT FROM partreg.provider v WHERE v.id = p.provider_id)
     UNION ALL
     SELECT c.source_id, format('span [%s, %s) of provider number %s belongs to no provider of the source',
                                c.span_start, c.span_end, c.provider_id)
@@ -251,24 +251,8 @@ CREATE VIEW partreg._damage_partitions (source_id, problem) AS
       FROM partreg.pending p
       JOIN partreg.partition u ON u.provider_id = p.provider_id AND u.length_class = p.length_class
                               AND u.start_at = p.start_at AND u.end_at = p.end_at
-      JOIN partreg.provider v ON v.id = p.provider_id
-    UNION ALL
-    SELECT v.source_id, format('partition [%s, %s) of provider %s %s', p.start_at, p.end_at, v.name, p.problem)
-      FROM (SELECT p.provider_id, p.start_at, p.end_at,
-                   CASE WHEN p.length_class <> partreg._length_class(p.start_at, p.end_at)
-                        THEN 'is filed under a wrong length class'
-                        WHEN p.start_at >= p.end_at OR p.start_at = '-infinity' OR p.end_at = 'infinity'
-                        THEN 'is empty or infinite'
-                        WHEN NOT partreg._is_past(p.registered_at) OR NOT partreg._is_past(p.first_unlocked_at)
-                          OR NOT partreg._is_past(p.unlocked_at)
-                        THEN 'was registered or unlocked at a time that is infinite or in the future'
-                        WHEN NOT partreg._is_name(p.unlocked_by)
-                        THEN format('was unlocked by %L, which is no name', p.unlocked_by)
-                   END AS problem
-              FROM partreg._partition p) p
-      JOIN partreg.provider v ON v.id = p.provider_id
-     WHERE p.problem IS NOT NULL;
-COMMENT ON VIEW partreg._damage_partitions IS 'internal: partitions filed wrongly, or with times that mean nothing';
+      JOIN partreg.provider v ON v.id = p.provider_id;
+COMMENT ON VIEW partreg._damage_partitions IS 'internal: partitions that are in both tables';
 
 CREATE VIEW partreg._damage_locks (source_id, problem) AS
     SELECT l.source_id, format('lock on [%s, %s) of provider number %s %s', l.start_at, l.end_at, l.provider_id, it.wrong)
@@ -314,84 +298,100 @@ CREATE VIEW partreg._damage_spans (source_id, problem) AS
      WHERE u.ranges IS DISTINCT FROM c.ranges;
 COMMENT ON VIEW partreg._damage_spans IS 'internal: spans that hold nothing, overlap, or do not agree with what was unlocked';
 
--- Transactions of this cluster that are not over, or have not begun, cannot have
--- written what is seen here; but for the caller's own.
-CREATE VIEW partreg._damage_events (source_id, problem) AS
-    SELECT s.id, format('event %s %s', e.id, e.problem)
-      FROM (SELECT e.id, e.source_id,
-                   CASE WHEN e.event NOT IN ('register_source', 'register_provider', 'register_partition', 'lock', 'unlock',
-                                             'fail', 'retire', 'take_over', 'revoke', 'rotate', 'change_rule',
-                                             'change_provider', 'drop_source', 'force_fail', 'rename')
-                        THEN format('is of the kind %L', e.event)
-                        WHEN e.credential NOT IN ('s', 'p', 'o', 't', 'x', 'w')
-                        THEN format('has the credential %L', e.credential)
-                        WHEN NOT partreg._is_past(e.at)
-                        THEN 'has a time that is infinite or in the future'
-                        WHEN e.start_at >= e.end_at OR e.start_at = '-infinity' OR e.end_at = 'infinity'
-                          OR (e.start_at IS NULL) <> (e.end_at IS NULL)
-                          OR (e.start_at IS NOT NULL AND e.provider_id IS NULL)
-                        THEN 'is about a range that no partition has'
-                        WHEN e.xid >= pg_snapshot_xmax(pg_current_snapshot())
-                         AND e.xid IS DISTINCT FROM pg_current_xact_id_if_assigned()
-                         AND e.system_id = (SELECT c.system_identifier FROM pg_control_system() c)
-                        THEN format('is said to be of transaction %s, which has not written it', e.xid)
-                   END AS problem
-              FROM partreg.event e) e
-      LEFT JOIN partreg.source s ON s.id = e.source_id
-     WHERE e.problem IS NOT NULL;
-COMMENT ON VIEW partreg._damage_events IS 'internal: events with words, times or transactions that mean nothing';
-
+-- What the large tables hold, by itself and against each other.
+--
 -- History may have been purged, from the oldest event on.  So an event that is
 -- there says something, and one that is not says something only where the
 -- registration of the same partition is there.
+--
+-- Transactions of this cluster that are not over, or have not begun, cannot have
+-- written what is seen here; but for the caller's own.
 CREATE VIEW partreg._damage_history (source_id, problem) AS
-    SELECT h.source_id, format('partition [%s, %s) of provider %s %s', h.start_at, h.end_at, h.name, h.problem)
-      FROM (SELECT v.source_id, v.name, e.start_at, e.end_at,
-                   CASE WHEN e.last = e.retired
-                        THEN CASE WHEN p.provider_id IS NOT NULL
-                                  THEN format('exists, but event %s retired it', e.retired) END
-                        WHEN p.provider_id IS NULL
-                        THEN format('does not exist, but event %s is about it', e.last)
-                        WHEN NOT p.unlocked AND e.unlocked > coalesce(e.retired, 0)
-                        THEN format('is filed as never unlocked, but event %s unlocked it', e.unlocked)
-                        WHEN p.unlocked AND e.registered > greatest(e.retired, e.unlocked, 0)
-                        THEN format('is filed as unlocked, but no event did that after event %s registered it', e.registered)
-                        WHEN l.state IS NULL AND e.last IN (e.locked, e.failed)
-                        THEN format('is neither locked nor failed, but event %s made it so', e.last)
-                        WHEN l.state <> 'locked' AND e.last = e.locked
-                        THEN format('is not locked, but event %s locked it', e.last)
-                        WHEN l.state <> 'failed' AND e.last = e.failed
-                        THEN format('is not failed, but event %s made it so', e.last)
-                        WHEN l.state IS NOT NULL AND e.last IN (e.registered, e.unlocked)
-                        THEN format('is %s, but event %s made it not so', l.state, e.last)
-                   END AS problem
-              FROM partreg._last_event e
-              JOIN partreg.provider v ON v.id = e.provider_id AND v.source_id = e.source_id
-              LEFT JOIN partreg._partition p
-                     ON p.provider_id = e.provider_id AND p.start_at = e.start_at AND p.end_at = e.end_at
-              LEFT JOIN partreg.lock l
-                     ON l.provider_id = e.provider_id AND l.start_at = e.start_at AND l.end_at = e.end_at) h
-     WHERE h.problem IS NOT NULL;
-COMMENT ON VIEW partreg._damage_history IS 'internal: partitions whose state history contradicts';
-
-CREATE VIEW partreg._damage_holders (source_id, problem) AS
-    SELECT l.source_id, format('lock on [%s, %s) of provider number %s has the holder %L, but event %s locked it for %L',
-                               l.start_at, l.end_at, l.provider_id, l.holder, l.last, e.holder)
-      FROM (SELECT k.source_id, k.provider_id, k.start_at, k.end_at, k.state, k.holder, max(o.id) AS last
-              FROM partreg.lock k
-              JOIN partreg.event o ON o.provider_id = k.provider_id AND o.start_at = k.start_at AND o.end_at = k.end_at
-             GROUP BY k.source_id, k.length_class, k.start_at, k.end_at, k.provider_id) l
-      JOIN partreg.event e ON e.id = l.last
-     WHERE l.state = 'locked' AND e.event IN ('lock', 'take_over') AND e.holder <> l.holder;
-COMMENT ON VIEW partreg._damage_holders IS 'internal: locks that have another holder than history says';
-
-CREATE VIEW partreg._damage_history_parents (source_id, problem) AS
-    WITH mentioned AS (
-        SELECT e.source_id, e.provider_id, max(e.id) AS last
-          FROM partreg.event e
-         GROUP BY e.source_id, e.provider_id)
-    SELECT NULL::integer, format('source number %s does not exist, but event %s is about it, and none dropped it',
-                                 m.source_id, max(m.last))
+    WITH suspect AS MATERIALIZED (
+        SELECT u.what, u.event_id, u.source_id, u.provider_id, u.start_at, u.end_at FROM partreg._suspects() u
+    ), last AS (
+        SELECT e.source_id, e.provider_id, e.start_at, e.end_at,
+               max(e.id) AS event,
+               max(e.id) FILTER (WHERE e.event = 'register_partition') AS registered,
+               max(e.id) FILTER (WHERE e.event IN ('lock', 'take_over')) AS locked,
+               max(e.id) FILTER (WHERE e.event IN ('fail', 'force_fail', 'revoke')) AS failed,
+               max(e.id) FILTER (WHERE e.event = 'unlock') AS unlocked,
+               max(e.id) FILTER (WHERE e.event = 'retire') AS retired
+          FROM suspect u
+          JOIN partreg.event e ON e.provider_id = u.provider_id AND e.start_at = u.start_at AND e.end_at = u.end_at
+         WHERE u.what = 's'
+         GROUP BY e.source_id, e.provider_id, e.start_at, e.end_at
+    ), mentioned AS (
+        SELECT u.source_id, u.provider_id, u.event_id AS last FROM suspect u WHERE u.what = 'm'
+    )
+    SELECT v.source_id,
+           CASE WHEN v.id IS NULL
+                THEN format('partition [%s, %s) of provider number %s belongs to no provider', p.start_at, p.end_at, p.provider_id)
+                ELSE format('partition [%s, %s) of provider %s %s', p.start_at, p.end_at, v.name, it.wrong)
+           END
+      FROM suspect u
+      JOIN partreg._partition p ON p.provider_id = u.provider_id AND p.start_at = u.start_at AND p.end_at = u.end_at
+      LEFT JOIN partreg.provider v ON v.id = p.provider_id
+     CROSS JOIN LATERAL (VALUES
+            (v.id IS NULL, NULL),
+            (p.length_class <> partreg._length_class(p.start_at, p.end_at), 'is filed under a wrong length class'),
+            (p.start_at >= p.end_at OR p.start_at = '-infinity' OR p.end_at = 'infinity', 'is empty or infinite'),
+            (NOT partreg._is_past(p.registered_at) OR NOT partreg._is_past(p.first_unlocked_at) OR NOT partreg._is_past(p.unlocked_at),
+             'was registered or unlocked at a time that is infinite or in the future'),
+            (NOT partreg._is_name(p.unlocked_by), format('was unlocked by %L, which is no name', p.unlocked_by)))
+           it (so, wrong)
+     WHERE u.what = 'r' AND it.so
+    UNION ALL
+    SELECT v.source_id, format('partition [%s, %s) of provider %s %s', e.start_at, e.end_at, v.name, it.wrong)
+      FROM last e
+      JOIN partreg.provider v ON v.id = e.provider_id AND v.source_id = e.source_id
+      LEFT JOIN partreg._partition p
+             ON p.provider_id = e.provider_id AND p.start_at = e.start_at AND p.end_at = e.end_at
+      LEFT JOIN partreg.lock l
+             ON l.provider_id = e.provider_id AND l.start_at = e.start_at AND l.end_at = e.end_at
+     CROSS JOIN LATERAL (SELECT
+            CASE WHEN e.event = e.retired
+                 THEN CASE WHEN p.provider_id IS NOT NULL
+                           THEN format('exists, but event %s retired it', e.retired) END
+                 WHEN p.provider_id IS NULL
+                 THEN format('does not exist, but event %s is about it', e.event)
+                 WHEN NOT p.unlocked AND e.unlocked > coalesce(e.retired, 0)
+                 THEN format('is filed as never unlocked, but event %s unlocked it', e.unlocked)
+                 WHEN p.unlocked AND e.registered > greatest(e.retired, e.unlocked, 0)
+                 THEN format('is filed as unlocked, but no event did that after event %s registered it', e.registered)
+                 WHEN l.state IS NULL AND e.event IN (e.locked, e.failed)
+                 THEN format('is neither locked nor failed, but event %s made it so', e.event)
+                 WHEN l.state <> 'locked' AND e.event = e.locked
+                 THEN format('is not locked, but event %s locked it', e.event)
+                 WHEN l.state <> 'failed' AND e.event = e.failed
+                 THEN format('is not failed, but event %s made it so', e.event)
+                 WHEN l.state IS NOT NULL AND e.event IN (e.registered, e.unlocked)
+                 THEN format('is %s, but event %s made it not so', l.state, e.event)
+            END) it (wrong)
+     WHERE it.wrong IS NOT NULL
+    UNION ALL
+    SELECT s.id, format('event %s %s', e.id, it.wrong)
+      FROM suspect u
+      JOIN partreg.event e ON e.id = u.event_id
+      LEFT JOIN partreg.source s ON s.id = e.source_id
+     CROSS JOIN LATERAL (VALUES
+            (e.event NOT IN ('register_source', 'register_provider', 'register_partition', 'lock', 'unlock', 'fail', 'retire',
+                             'take_over', 'revoke', 'rotate', 'change_rule', 'change_provider', 'drop_source', 'force_fail', 'rename'),
+             format('is of the kind %L', e.event)),
+            (e.credential NOT IN ('s', 'p', 'o', 't', 'x', 'w'), format('has the credential %L', e.credential)),
+            (NOT partreg._is_past(e.at), 'has a time that is infinite or in the future'),
+            ((e.start_at IS NULL) <> (e.end_at IS NULL) OR e.start_at >= e.end_at
+             OR e.start_at = '-infinity' OR e.end_at = 'infinity' OR (e.start_at IS NOT NULL AND e.provider_id IS NULL),
+             'is about a range that no partition has'),
+            (e.xid >= pg_snapshot_xmax(pg_current_snapshot())
+             AND e.xid IS DISTINCT FROM pg_current_xact_id_if_assigned()
+             AND e.system_id = (SELECT c.system_identifier FROM pg_control_system() c),
+             format('is said to be of transaction %s, which has not written it', e.xid)))
+           it (so, wrong)
+     WHERE u.what = 'e' AND it.so
+    UNION ALL
+    SELECT NULL, format('source number %s does not exist, but event %s is about it, and none dropped it',
+                        m.source_id, max(m.last))
       FROM mentioned m
      WHERE NOT EXISTS (SELECT FROM partreg.source s WHERE s.id = m.source_id)
      GROUP BY m.source_id
@@ -405,8 +405,29 @@ CREATE VIEW partreg._damage_history_parents (source_id, problem) AS
     UNION ALL
     SELECT v.source_id, format('provider %s belonged to another source by event %s', v.name, m.last)
       FROM mentioned m
-      JOIN partreg.provider v ON v.id = m.provider_id AND v.source_id <> m.source_id;
-COMMENT ON VIEW partreg._damage_history_parents IS 'internal: sources and providers that history knows otherwise';
+      JOIN partreg.provider v ON v.id = m.provider_id AND v.source_id <> m.source_id
+    UNION ALL
+    SELECT NULL, format('sequence partreg.%s is at %s, but event %s mentions number %s: partreg.advance_sequences() advances it',
+                        q.name, q.next, max(m.last), max(m.number))
+      FROM partreg._sequence q
+      JOIN (SELECT 'source_id_seq'::name, m.source_id, m.last FROM mentioned m
+             UNION ALL
+            SELECT 'provider_id_seq', m.provider_id, m.last FROM mentioned m) m (name, number, last) ON m.name = q.name
+     WHERE m.number >= q.next AND m.number > q.greatest
+     GROUP BY q.name, q.next;
+COMMENT ON VIEW partreg._damage_history IS
+    'internal: partitions and events that mean nothing or contradict each other, sources and providers that history knows otherwise';
+
+CREATE VIEW partreg._damage_holders (source_id, problem) AS
+    SELECT l.source_id, format('lock on [%s, %s) of provider number %s has the holder %L, but event %s locked it for %L',
+                               l.start_at, l.end_at, l.provider_id, l.holder, l.last, e.holder)
+      FROM (SELECT k.source_id, k.provider_id, k.start_at, k.end_at, k.state, k.holder, max(o.id) AS last
+              FROM partreg.lock k
+              JOIN partreg.event o ON o.provider_id = k.provider_id AND o.start_at = k.start_at AND o.end_at = k.end_at
+             GROUP BY k.source_id, k.provider_id, k.start_at, k.end_at, k.state, k.holder) l
+      JOIN partreg.event e ON e.id = l.last
+     WHERE l.state = 'locked' AND e.event IN ('lock', 'take_over') AND e.holder <> l.holder;
+COMMENT ON VIEW partreg._damage_holders IS 'internal: locks that have another holder than history says';
 
 -- What the tables have to have, by the names that PostgreSQL gives to it.  Kept
 -- together with sql/10_tables.sql; test/sql/verify.sql compares them.
@@ -536,25 +557,6 @@ CREATE VIEW partreg._damage_indexes (problem) AS
      WHERE NOT EXISTS (SELECT FROM partreg._constraint o WHERE o.table_name = w.name AND o.name = k.conname);
 COMMENT ON VIEW partreg._damage_indexes IS 'internal: keys, constraints and indexes that are gone, broken or strange';
 
--- The greatest numbers that tables and history mention, beside what would be
--- drawn next.
-CREATE VIEW partreg._sequence (name, next, greatest) AS
-    SELECT 'source_id_seq'::name, q.last_value + q.is_called::integer,
-           greatest((SELECT max(s.id) FROM partreg.source s),
-                    (SELECT max(v.source_id) FROM partreg.provider v),
-                    (SELECT max(e.source_id) FROM partreg.event e), 0)::bigint
-      FROM partreg.source_id_seq q
-    UNION ALL
-    SELECT 'provider_id_seq', q.last_value + q.is_called::integer,
-           greatest((SELECT max(v.id) FROM partreg.provider v),
-                    (SELECT max(e.provider_id) FROM partreg.event e), 0)
-      FROM partreg.provider_id_seq q
-    UNION ALL
-    SELECT 'event_id_seq', q.last_value + q.is_called::integer,
-           coalesce((SELECT max(e.id) FROM partreg.event e), 0)
-      FROM partreg.event_id_seq q;
-COMMENT ON VIEW partreg._sequence IS 'internal: sequences, and the greatest numbers in use';
-
 CREATE VIEW partreg._damage_sequences (problem) AS
     SELECT format('sequence partreg.%s is at %s, but number %s is in use: partreg.advance_sequences() advances it',
                   q.name, q.next, q.greatest)
@@ -603,10 +605,8 @@ CREATE VIEW partreg._damage (source_id, problem) AS
     UNION ALL SELECT source_id, problem FROM partreg._damage_partitions
     UNION ALL SELECT source_id, problem FROM partreg._damage_locks
     UNION ALL SELECT source_id, problem FROM partreg._damage_spans
-    UNION ALL SELECT source_id, problem FROM partreg._damage_events
     UNION ALL SELECT source_id, problem FROM partreg._damage_history
     UNION ALL SELECT source_id, problem FROM partreg._damage_holders
-    UNION ALL SELECT source_id, problem FROM partreg._damage_history_parents
     UNION ALL SELECT NULL, problem FROM partreg._damage_tables
     UNION ALL SELECT NULL, problem FROM partreg._damage_indexes
     UNION ALL SELECT NULL, problem FROM partreg._damage_sequences

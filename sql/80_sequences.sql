@@ -7,22 +7,31 @@ CREATE FUNCTION partreg.advance_sequences()
     SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    behind name;
+    target record;
 BEGIN
-    FOR behind IN SELECT q.name FROM partreg._sequence q WHERE q.next <= q.greatest LOOP
+    FOR target IN
+        SELECT q.name, greatest(q.greatest, m.number) AS greatest
+          FROM partreg._sequence q
+          JOIN (SELECT 'source_id_seq'::name, max(e.source_id)::bigint FROM partreg.event e
+                 UNION ALL
+                SELECT 'provider_id_seq', max(e.provider_id) FROM partreg.event e
+                 UNION ALL
+                SELECT 'event_id_seq', 0) m (name, number) ON m.name = q.name
+         WHERE greatest(q.greatest, m.number) >= q.next
+    LOOP
         -- Each of these statements changes nothing, but takes the lock that
         -- nextval() conflicts with: whoever has drawn a number has committed,
         -- or waits.  So between the look and setval() nothing moves.
-        CASE behind
+        CASE target.name
             WHEN 'source_id_seq' THEN ALTER SEQUENCE partreg.source_id_seq NO CYCLE;
             WHEN 'provider_id_seq' THEN ALTER SEQUENCE partreg.provider_id_seq NO CYCLE;
             WHEN 'event_id_seq' THEN ALTER SEQUENCE partreg.event_id_seq NO CYCLE;
         END CASE;
         -- setval() is written to the WAL before any row that has a number drawn
         -- after it; so no crash leaves such a row and a sequence behind it.
-        PERFORM setval(format('partreg.%I', q.name)::regclass, q.greatest)
+        PERFORM setval(format('partreg.%I', q.name)::regclass, greatest(q.greatest, target.greatest))
            FROM partreg._sequence q
-          WHERE q.name = behind AND q.next <= q.greatest;
+          WHERE q.name = target.name AND q.next <= greatest(q.greatest, target.greatest);
     END LOOP;
 END;
 $$;

@@ -84,7 +84,233 @@ COMMENT ON COLUMN partreg.event.credential IS 'what entitled the actor: s source
 -- defaults came, or what it is made of changed, it is replaced, so that it keeps
 -- the privileges that tell who has which level.
 
+DROP FUNCTION partreg.register_source(text, text, text);
+DROP FUNCTION partreg.register_provider(text, text, text, tstzrange);
+DROP FUNCTION partreg.lock_partition(text, text, tstzrange, text, text, interval, text);
+DROP FUNCTION partreg.unlock_partition(text, text, tstzrange, text, text);
+DROP FUNCTION partreg.fail_partition(text, text, tstzrange, text, text, text);
+DROP FUNCTION partreg.retire_partition(text, text, tstzrange, text);
+DROP FUNCTION partreg.unlock_partitions(text, text, tstzrange, text, text);
 
+CREATE FUNCTION partreg.register_source(source_name text, owner text, rule text DEFAULT 'any', trusted_role text DEFAULT NULL, if_not_exists boolean DEFAULT false)
+    RETURNS text
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.register_source(text, text, text, text, boolean) IS
+    'registers a data set and returns its source token, which is shown this once; a source that exists is an error, or NULL with if_not_exists';
+
+CREATE FUNCTION partreg.register_provider(provider_name text, access_token text DEFAULT NULL, trusted_role text DEFAULT NULL, effective tstzrange DEFAULT '(,)', source_name text DEFAULT NULL, if_not_exists boolean DEFAULT false)
+    RETURNS text
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.register_provider(text, text, text, tstzrange, text, boolean) IS
+    'registers a job that fills a source and returns its provider token, which is shown this once; a provider that exists is an error, or NULL with if_not_exists; a revoked one is revived';
+
+CREATE FUNCTION partreg.rename_source(source_name text, new_name text, access_token text DEFAULT NULL)
+    RETURNS void
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.rename_source(text, text, text) IS
+    'gives a source another name; its partitions, tokens and history stay with it';
+
+CREATE FUNCTION partreg.rename_provider(source_name text, provider_name text, new_name text, access_token text DEFAULT NULL)
+    RETURNS void
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.rename_provider(text, text, text, text) IS
+    'gives a provider another name; its partitions, tokens and history stay with it; waits for its open writers; needs the source token or the source''s trusted role';
+
+CREATE OR REPLACE FUNCTION partreg.set_owner(source_name text, owner text, access_token text DEFAULT NULL)
+    RETURNS void
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.set_owner(text, text, text) IS
+    'changes who owns a source; needs the source token or the source''s trusted role';
+
+CREATE OR REPLACE FUNCTION partreg.set_readiness_rule(source_name text, rule text, access_token text DEFAULT NULL)
+    RETURNS void
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.set_readiness_rule(text, text, text) IS
+    'sets whether any provider makes an instant available, or all of them have to; needs the source token or the source''s trusted role';
+
+CREATE OR REPLACE FUNCTION partreg.set_effective(source_name text, provider_name text, effective tstzrange, access_token text DEFAULT NULL)
+    RETURNS void
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.set_effective(text, text, tstzrange, text) IS
+    'sets the time for which a provider is required under rule all; waits for its open writers; needs the source token or the source''s trusted role';
+
+CREATE OR REPLACE FUNCTION partreg.set_trusted_role(source_name text, provider_name text, trusted_role text, access_token text DEFAULT NULL)
+    RETURNS void
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.set_trusted_role(text, text, text, text) IS
+    'sets the role whose members need no token for a provider or, where provider_name is NULL, for the source; NULL means no role; needs the source token or the source''s trusted role';
+COMMENT ON FUNCTION partreg.reset_access_token(text, text) IS
+    'replaces a lost token and returns the new one, which is shown this once; the old one dies at once; for the owner of the extension';
+COMMENT ON FUNCTION partreg.rotate_access_token(text, text, text, interval) IS
+    'replaces the token of a provider or, where provider_name is NULL, of the source, and returns the new one, which is shown this once; the old one dies after grace';
+
+CREATE OR REPLACE FUNCTION partreg.revoke_provider(source_name text, provider_name text, access_token text DEFAULT NULL)
+    RETURNS void
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.revoke_provider(text, text, text) IS
+    'ends a provider: its tokens and trusted role die, its locks become failed, what it supplied stays; waits for its open writers; needs the source token or the source''s trusted role';
+
+CREATE OR REPLACE FUNCTION partreg.drop_source(source_name text, access_token text DEFAULT NULL)
+    RETURNS void
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.drop_source(text, text) IS
+    'removes a source and all that belongs to it except its history; waits for its open writers; needs the source token or the source''s trusted role';
+COMMENT ON FUNCTION partreg.register_partition(text, text, tstzrange, text, boolean) IS
+    'registers an interval that a provider is to supply; true if it is new; error 42710 if it is known, or false with if_not_exists';
+COMMENT ON FUNCTION partreg.register_partitions(text, text, tstzrange, interval, text, text) IS
+    'registers a range cut into steps by the wall clock of a time zone; returns how many partitions are new';
+
+CREATE FUNCTION partreg.lock_partition(source_name text, provider_name text, during tstzrange,
+                                       access_token text DEFAULT NULL, holder text DEFAULT NULL,
+                                       lease interval DEFAULT NULL, reason text DEFAULT NULL,
+                                       register boolean DEFAULT false)
+    RETURNS boolean
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.lock_partition(text, text, tstzrange, text, text, interval, text, boolean) IS
+    'locks a partition while its data changes; true if the lock is newly yours; error 55006 if another holder has it; register: registers it first where it is not known';
+
+CREATE OR REPLACE FUNCTION partreg.lock_partitions(source_name text, provider_name text, during tstzrange,
+                                        access_token text DEFAULT NULL, holder text DEFAULT NULL,
+                                        lease interval DEFAULT NULL, reason text DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME';
+
+CREATE FUNCTION partreg.renew_lease(source_name text, provider_name text, during tstzrange, lease interval,
+                                    access_token text DEFAULT NULL, holder text DEFAULT NULL)
+    RETURNS timestamptz
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.renew_lease(text, text, tstzrange, interval, text, text) IS
+    'gives the lock of a holder another lease, and never takes a lock; returns when it ends; error 55006 if the holder does not have the lock';
+
+CREATE FUNCTION partreg.renew_leases(source_name text, provider_name text, during tstzrange, lease interval,
+                                     access_token text DEFAULT NULL, holder text DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.renew_leases(text, text, tstzrange, interval, text, text) IS
+    'gives every lock of a holder within a range another lease; returns how many there are; error 55006 if there is none';
+
+CREATE FUNCTION partreg.unlock_partition(source_name text, provider_name text, during tstzrange,
+                                         access_token text DEFAULT NULL, holder text DEFAULT NULL,
+                                         register boolean DEFAULT false, details jsonb DEFAULT NULL)
+    RETURNS boolean
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.unlock_partition(text, text, tstzrange, text, text, boolean, jsonb) IS
+    'says that a partition may be read; true if its state changed; a holder that is named has to have the lock: error 55006 if not, 55000 if it has unlocked already';
+
+CREATE FUNCTION partreg.unlock_partitions(source_name text, provider_name text, during tstzrange,
+                                          access_token text DEFAULT NULL, holder text DEFAULT NULL,
+                                          details jsonb DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.unlock_partitions(text, text, tstzrange, text, text, jsonb) IS
+    'unlocks every partition of a provider that lies within a range, or none; returns how many changed';
+
+CREATE FUNCTION partreg.fail_partition(source_name text, provider_name text, during tstzrange,
+                                       access_token text DEFAULT NULL, holder text DEFAULT NULL,
+                                       reason text DEFAULT NULL)
+    RETURNS boolean
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.fail_partition(text, text, tstzrange, text, text, text) IS
+    'says that the job of a partition has given up: it blocks until it is unlocked or retired; true if its state changed; a holder that is named has to have the lock: error 55006 if not';
+
+CREATE FUNCTION partreg.fail_partitions(source_name text, provider_name text, during tstzrange,
+                                        access_token text DEFAULT NULL, holder text DEFAULT NULL,
+                                        reason text DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.fail_partitions(text, text, tstzrange, text, text, text) IS
+    'fails every partition of a provider that lies within a range, or none; returns how many changed';
+
+CREATE FUNCTION partreg.force_fail_partition(source_name text, provider_name text, during tstzrange, reason text)
+    RETURNS boolean
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.force_fail_partition(text, text, tstzrange, text) IS
+    'fails a partition whoever holds it, without a token; true if its state changed; for operators';
+
+CREATE FUNCTION partreg.retire_partition(source_name text, provider_name text, during tstzrange,
+                                         access_token text DEFAULT NULL, holder text DEFAULT NULL)
+    RETURNS boolean
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.retire_partition(text, text, tstzrange, text, text) IS
+    'removes a partition, with what only it made available and with its lock; waits for the provider''s open writers; error 55006 if another holder has the lock';
+
+CREATE FUNCTION partreg.retire_partitions(source_name text, provider_name text, during tstzrange,
+                                          access_token text DEFAULT NULL, holder text DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE c VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.retire_partitions(text, text, tstzrange, text, text) IS
+    'retires every partition of a provider that lies within a range, or none; returns how many there were';
+
+CREATE FUNCTION partreg.day_range(day date, time_zone text DEFAULT 'UTC')
+    RETURNS tstzrange
+    LANGUAGE c STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.day_range(date, text) IS
+    'a local date, from its first instant to that of the next one; empty where the zone has no such date';
+
+CREATE FUNCTION partreg.step_ranges(during tstzrange, step interval, time_zone text DEFAULT 'UTC')
+    RETURNS SETOF tstzrange
+    LANGUAGE c STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.step_ranges(tstzrange, interval, text) IS
+    'the partitions that register_partitions() would register, in order';
 
 -- END functions
 
@@ -167,34 +393,32 @@ CREATE VIEW partreg._trusted_role AS
 COMMENT ON VIEW partreg._trusted_role IS 'internal: trusted roles of sources and providers, and what roles there are';
 
 CREATE FUNCTION partreg._suspects()
-    RETURNS TABLE (provider_id integer, start_at timestamptz, end_at timestamptz)
-    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 10
+    RETURNS TABLE (what "char", event_id bigint, source_id integer, provider_id integer,
+                   start_at timestamptz, end_at timestamptz)
+    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 100
     AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION partreg._suspects() IS
-    'internal: the partitions whose state history may contradict';
+    'internal: what looks wrong (r partition, s its state by history, e event), for the views to judge, and m whom history mentions';
 
-CREATE VIEW partreg._last_event AS
-    SELECT e.source_id, e.provider_id, e.start_at, e.end_at,
-           max(e.id) AS last,
-           max(e.id) FILTER (WHERE e.event = 'register_partition') AS registered,
-           max(e.id) FILTER (WHERE e.event IN ('lock', 'take_over')) AS locked,
-           max(e.id) FILTER (WHERE e.event IN ('fail', 'force_fail', 'revoke')) AS failed,
-           max(e.id) FILTER (WHERE e.event = 'unlock') AS unlocked,
-           max(e.id) FILTER (WHERE e.event = 'retire') AS retired
-      FROM partreg._suspects() u
-      JOIN partreg.event e ON e.provider_id = u.provider_id AND e.start_at = u.start_at AND e.end_at = u.end_at
-     GROUP BY e.source_id, e.provider_id, e.start_at, e.end_at;
-COMMENT ON VIEW partreg._last_event IS 'internal: what history, as far as it is kept, says last of the partitions that it may contradict';
+CREATE VIEW partreg._sequence (name, next, greatest) AS
+    SELECT 'source_id_seq'::name, q.last_value + q.is_called::integer,
+           greatest((SELECT max(s.id) FROM partreg.source s),
+                    (SELECT max(v.source_id) FROM partreg.provider v), 0)::bigint
+      FROM partreg.source_id_seq q
+    UNION ALL
+    SELECT 'provider_id_seq', q.last_value + q.is_called::integer,
+           coalesce((SELECT max(v.id) FROM partreg.provider v), 0)
+      FROM partreg.provider_id_seq q
+    UNION ALL
+    SELECT 'event_id_seq', q.last_value + q.is_called::integer,
+           coalesce((SELECT max(e.id) FROM partreg.event e), 0)
+      FROM partreg.event_id_seq q;
+COMMENT ON VIEW partreg._sequence IS 'internal: sequences, and the greatest numbers in use';
 
 CREATE VIEW partreg._damage_parents (source_id, problem) AS
     SELECT v.source_id, format('provider %s belongs to no source', v.name)
       FROM partreg.provider v
      WHERE NOT EXISTS (SELECT FROM partreg.source s WHERE s.id = v.source_id)
-    UNION ALL
-    SELECT NULL::integer, format('partition [%s, %s) of provider number %s belongs to no provider',
-                                 p.start_at, p.end_at, p.provider_id)
-      FROM partreg._partition p
-     WHERE NOT EXISTS (SELECT FROM partreg.provider v WHERE v.id = p.provider_id)
     UNION ALL
     SELECT c.source_id, format('span [%s, %s) of provider number %s belongs to no provider of the source',
                                c.span_start, c.span_end, c.provider_id)
@@ -305,24 +529,8 @@ CREATE VIEW partreg._damage_partitions (source_id, problem) AS
       FROM partreg.pending p
       JOIN partreg.partition u ON u.provider_id = p.provider_id AND u.length_class = p.length_class
                               AND u.start_at = p.start_at AND u.end_at = p.end_at
-      JOIN partreg.provider v ON v.id = p.provider_id
-    UNION ALL
-    SELECT v.source_id, format('partition [%s, %s) of provider %s %s', p.start_at, p.end_at, v.name, p.problem)
-      FROM (SELECT p.provider_id, p.start_at, p.end_at,
-                   CASE WHEN p.length_class <> partreg._length_class(p.start_at, p.end_at)
-                        THEN 'is filed under a wrong length class'
-                        WHEN p.start_at >= p.end_at OR p.start_at = '-infinity' OR p.end_at = 'infinity'
-                        THEN 'is empty or infinite'
-                        WHEN NOT partreg._is_past(p.registered_at) OR NOT partreg._is_past(p.first_unlocked_at)
-                          OR NOT partreg._is_past(p.unlocked_at)
-                        THEN 'was registered or unlocked at a time that is infinite or in the future'
-                        WHEN NOT partreg._is_name(p.unlocked_by)
-                        THEN format('was unlocked by %L, which is no name', p.unlocked_by)
-                   END AS problem
-              FROM partreg._partition p) p
-      JOIN partreg.provider v ON v.id = p.provider_id
-     WHERE p.problem IS NOT NULL;
-COMMENT ON VIEW partreg._damage_partitions IS 'internal: partitions filed wrongly, or with times that mean nothing';
+      JOIN partreg.provider v ON v.id = p.provider_id;
+COMMENT ON VIEW partreg._damage_partitions IS 'internal: partitions that are in both tables';
 
 CREATE VIEW partreg._damage_locks (source_id, problem) AS
     SELECT l.source_id, format('lock on [%s, %s) of provider number %s %s', l.start_at, l.end_at, l.provider_id, it.wrong)
@@ -368,79 +576,92 @@ CREATE VIEW partreg._damage_spans (source_id, problem) AS
      WHERE u.ranges IS DISTINCT FROM c.ranges;
 COMMENT ON VIEW partreg._damage_spans IS 'internal: spans that hold nothing, overlap, or do not agree with what was unlocked';
 
-CREATE VIEW partreg._damage_events (source_id, problem) AS
-    SELECT s.id, format('event %s %s', e.id, e.problem)
-      FROM (SELECT e.id, e.source_id,
-                   CASE WHEN e.event NOT IN ('register_source', 'register_provider', 'register_partition', 'lock', 'unlock',
-                                             'fail', 'retire', 'take_over', 'revoke', 'rotate', 'change_rule',
-                                             'change_provider', 'drop_source', 'force_fail', 'rename')
-                        THEN format('is of the kind %L', e.event)
-                        WHEN e.credential NOT IN ('s', 'p', 'o', 't', 'x', 'w')
-                        THEN format('has the credential %L', e.credential)
-                        WHEN NOT partreg._is_past(e.at)
-                        THEN 'has a time that is infinite or in the future'
-                        WHEN e.start_at >= e.end_at OR e.start_at = '-infinity' OR e.end_at = 'infinity'
-                          OR (e.start_at IS NULL) <> (e.end_at IS NULL)
-                          OR (e.start_at IS NOT NULL AND e.provider_id IS NULL)
-                        THEN 'is about a range that no partition has'
-                        WHEN e.xid >= pg_snapshot_xmax(pg_current_snapshot())
-                         AND e.xid IS DISTINCT FROM pg_current_xact_id_if_assigned()
-                         AND e.system_id = (SELECT c.system_identifier FROM pg_control_system() c)
-                        THEN format('is said to be of transaction %s, which has not written it', e.xid)
-                   END AS problem
-              FROM partreg.event e) e
-      LEFT JOIN partreg.source s ON s.id = e.source_id
-     WHERE e.problem IS NOT NULL;
-COMMENT ON VIEW partreg._damage_events IS 'internal: events with words, times or transactions that mean nothing';
-
 CREATE VIEW partreg._damage_history (source_id, problem) AS
-    SELECT h.source_id, format('partition [%s, %s) of provider %s %s', h.start_at, h.end_at, h.name, h.problem)
-      FROM (SELECT v.source_id, v.name, e.start_at, e.end_at,
-                   CASE WHEN e.last = e.retired
-                        THEN CASE WHEN p.provider_id IS NOT NULL
-                                  THEN format('exists, but event %s retired it', e.retired) END
-                        WHEN p.provider_id IS NULL
-                        THEN format('does not exist, but event %s is about it', e.last)
-                        WHEN NOT p.unlocked AND e.unlocked > coalesce(e.retired, 0)
-                        THEN format('is filed as never unlocked, but event %s unlocked it', e.unlocked)
-                        WHEN p.unlocked AND e.registered > greatest(e.retired, e.unlocked, 0)
-                        THEN format('is filed as unlocked, but no event did that after event %s registered it', e.registered)
-                        WHEN l.state IS NULL AND e.last IN (e.locked, e.failed)
-                        THEN format('is neither locked nor failed, but event %s made it so', e.last)
-                        WHEN l.state <> 'locked' AND e.last = e.locked
-                        THEN format('is not locked, but event %s locked it', e.last)
-                        WHEN l.state <> 'failed' AND e.last = e.failed
-                        THEN format('is not failed, but event %s made it so', e.last)
-                        WHEN l.state IS NOT NULL AND e.last IN (e.registered, e.unlocked)
-                        THEN format('is %s, but event %s made it not so', l.state, e.last)
-                   END AS problem
-              FROM partreg._last_event e
-              JOIN partreg.provider v ON v.id = e.provider_id AND v.source_id = e.source_id
-              LEFT JOIN partreg._partition p
-                     ON p.provider_id = e.provider_id AND p.start_at = e.start_at AND p.end_at = e.end_at
-              LEFT JOIN partreg.lock l
-                     ON l.provider_id = e.provider_id AND l.start_at = e.start_at AND l.end_at = e.end_at) h
-     WHERE h.problem IS NOT NULL;
-COMMENT ON VIEW partreg._damage_history IS 'internal: partitions whose state history contradicts';
-
-CREATE VIEW partreg._damage_holders (source_id, problem) AS
-    SELECT l.source_id, format('lock on [%s, %s) of provider number %s has the holder %L, but event %s locked it for %L',
-                               l.start_at, l.end_at, l.provider_id, l.holder, l.last, e.holder)
-      FROM (SELECT k.source_id, k.provider_id, k.start_at, k.end_at, k.state, k.holder, max(o.id) AS last
-              FROM partreg.lock k
-              JOIN partreg.event o ON o.provider_id = k.provider_id AND o.start_at = k.start_at AND o.end_at = k.end_at
-             GROUP BY k.source_id, k.length_class, k.start_at, k.end_at, k.provider_id) l
-      JOIN partreg.event e ON e.id = l.last
-     WHERE l.state = 'locked' AND e.event IN ('lock', 'take_over') AND e.holder <> l.holder;
-COMMENT ON VIEW partreg._damage_holders IS 'internal: locks that have another holder than history says';
-
-CREATE VIEW partreg._damage_history_parents (source_id, problem) AS
-    WITH mentioned AS (
-        SELECT e.source_id, e.provider_id, max(e.id) AS last
-          FROM partreg.event e
-         GROUP BY e.source_id, e.provider_id)
-    SELECT NULL::integer, format('source number %s does not exist, but event %s is about it, and none dropped it',
-                                 m.source_id, max(m.last))
+    WITH suspect AS MATERIALIZED (
+        SELECT u.what, u.event_id, u.source_id, u.provider_id, u.start_at, u.end_at FROM partreg._suspects() u
+    ), last AS (
+        SELECT e.source_id, e.provider_id, e.start_at, e.end_at,
+               max(e.id) AS event,
+               max(e.id) FILTER (WHERE e.event = 'register_partition') AS registered,
+               max(e.id) FILTER (WHERE e.event IN ('lock', 'take_over')) AS locked,
+               max(e.id) FILTER (WHERE e.event IN ('fail', 'force_fail', 'revoke')) AS failed,
+               max(e.id) FILTER (WHERE e.event = 'unlock') AS unlocked,
+               max(e.id) FILTER (WHERE e.event = 'retire') AS retired
+          FROM suspect u
+          JOIN partreg.event e ON e.provider_id = u.provider_id AND e.start_at = u.start_at AND e.end_at = u.end_at
+         WHERE u.what = 's'
+         GROUP BY e.source_id, e.provider_id, e.start_at, e.end_at
+    ), mentioned AS (
+        SELECT u.source_id, u.provider_id, u.event_id AS last FROM suspect u WHERE u.what = 'm'
+    )
+    SELECT v.source_id,
+           CASE WHEN v.id IS NULL
+                THEN format('partition [%s, %s) of provider number %s belongs to no provider', p.start_at, p.end_at, p.provider_id)
+                ELSE format('partition [%s, %s) of provider %s %s', p.start_at, p.end_at, v.name, it.wrong)
+           END
+      FROM suspect u
+      JOIN partreg._partition p ON p.provider_id = u.provider_id AND p.start_at = u.start_at AND p.end_at = u.end_at
+      LEFT JOIN partreg.provider v ON v.id = p.provider_id
+     CROSS JOIN LATERAL (VALUES
+            (v.id IS NULL, NULL),
+            (p.length_class <> partreg._length_class(p.start_at, p.end_at), 'is filed under a wrong length class'),
+            (p.start_at >= p.end_at OR p.start_at = '-infinity' OR p.end_at = 'infinity', 'is empty or infinite'),
+            (NOT partreg._is_past(p.registered_at) OR NOT partreg._is_past(p.first_unlocked_at) OR NOT partreg._is_past(p.unlocked_at),
+             'was registered or unlocked at a time that is infinite or in the future'),
+            (NOT partreg._is_name(p.unlocked_by), format('was unlocked by %L, which is no name', p.unlocked_by)))
+           it (so, wrong)
+     WHERE u.what = 'r' AND it.so
+    UNION ALL
+    SELECT v.source_id, format('partition [%s, %s) of provider %s %s', e.start_at, e.end_at, v.name, it.wrong)
+      FROM last e
+      JOIN partreg.provider v ON v.id = e.provider_id AND v.source_id = e.source_id
+      LEFT JOIN partreg._partition p
+             ON p.provider_id = e.provider_id AND p.start_at = e.start_at AND p.end_at = e.end_at
+      LEFT JOIN partreg.lock l
+             ON l.provider_id = e.provider_id AND l.start_at = e.start_at AND l.end_at = e.end_at
+     CROSS JOIN LATERAL (SELECT
+            CASE WHEN e.event = e.retired
+                 THEN CASE WHEN p.provider_id IS NOT NULL
+                           THEN format('exists, but event %s retired it', e.retired) END
+                 WHEN p.provider_id IS NULL
+                 THEN format('does not exist, but event %s is about it', e.event)
+                 WHEN NOT p.unlocked AND e.unlocked > coalesce(e.retired, 0)
+                 THEN format('is filed as never unlocked, but event %s unlocked it', e.unlocked)
+                 WHEN p.unlocked AND e.registered > greatest(e.retired, e.unlocked, 0)
+                 THEN format('is filed as unlocked, but no event did that after event %s registered it', e.registered)
+                 WHEN l.state IS NULL AND e.event IN (e.locked, e.failed)
+                 THEN format('is neither locked nor failed, but event %s made it so', e.event)
+                 WHEN l.state <> 'locked' AND e.event = e.locked
+                 THEN format('is not locked, but event %s locked it', e.event)
+                 WHEN l.state <> 'failed' AND e.event = e.failed
+                 THEN format('is not failed, but event %s made it so', e.event)
+                 WHEN l.state IS NOT NULL AND e.event IN (e.registered, e.unlocked)
+                 THEN format('is %s, but event %s made it not so', l.state, e.event)
+            END) it (wrong)
+     WHERE it.wrong IS NOT NULL
+    UNION ALL
+    SELECT s.id, format('event %s %s', e.id, it.wrong)
+      FROM suspect u
+      JOIN partreg.event e ON e.id = u.event_id
+      LEFT JOIN partreg.source s ON s.id = e.source_id
+     CROSS JOIN LATERAL (VALUES
+            (e.event NOT IN ('register_source', 'register_provider', 'register_partition', 'lock', 'unlock', 'fail', 'retire',
+                             'take_over', 'revoke', 'rotate', 'change_rule', 'change_provider', 'drop_source', 'force_fail', 'rename'),
+             format('is of the kind %L', e.event)),
+            (e.credential NOT IN ('s', 'p', 'o', 't', 'x', 'w'), format('has the credential %L', e.credential)),
+            (NOT partreg._is_past(e.at), 'has a time that is infinite or in the future'),
+            ((e.start_at IS NULL) <> (e.end_at IS NULL) OR e.start_at >= e.end_at
+             OR e.start_at = '-infinity' OR e.end_at = 'infinity' OR (e.start_at IS NOT NULL AND e.provider_id IS NULL),
+             'is about a range that no partition has'),
+            (e.xid >= pg_snapshot_xmax(pg_current_snapshot())
+             AND e.xid IS DISTINCT FROM pg_current_xact_id_if_assigned()
+             AND e.system_id = (SELECT c.system_identifier FROM pg_control_system() c),
+             format('is said to be of transaction %s, which has not written it', e.xid)))
+           it (so, wrong)
+     WHERE u.what = 'e' AND it.so
+    UNION ALL
+    SELECT NULL, format('source number %s does not exist, but event %s is about it, and none dropped it',
+                        m.source_id, max(m.last))
       FROM mentioned m
      WHERE NOT EXISTS (SELECT FROM partreg.source s WHERE s.id = m.source_id)
      GROUP BY m.source_id
@@ -454,8 +675,29 @@ CREATE VIEW partreg._damage_history_parents (source_id, problem) AS
     UNION ALL
     SELECT v.source_id, format('provider %s belonged to another source by event %s', v.name, m.last)
       FROM mentioned m
-      JOIN partreg.provider v ON v.id = m.provider_id AND v.source_id <> m.source_id;
-COMMENT ON VIEW partreg._damage_history_parents IS 'internal: sources and providers that history knows otherwise';
+      JOIN partreg.provider v ON v.id = m.provider_id AND v.source_id <> m.source_id
+    UNION ALL
+    SELECT NULL, format('sequence partreg.%s is at %s, but event %s mentions number %s: partreg.advance_sequences() advances it',
+                        q.name, q.next, max(m.last), max(m.number))
+      FROM partreg._sequence q
+      JOIN (SELECT 'source_id_seq'::name, m.source_id, m.last FROM mentioned m
+             UNION ALL
+            SELECT 'provider_id_seq', m.provider_id, m.last FROM mentioned m) m (name, number, last) ON m.name = q.name
+     WHERE m.number >= q.next AND m.number > q.greatest
+     GROUP BY q.name, q.next;
+COMMENT ON VIEW partreg._damage_history IS
+    'internal: partitions and events that mean nothing or contradict each other, sources and providers that history knows otherwise';
+
+CREATE VIEW partreg._damage_holders (source_id, problem) AS
+    SELECT l.source_id, format('lock on [%s, %s) of provider number %s has the holder %L, but event %s locked it for %L',
+                               l.start_at, l.end_at, l.provider_id, l.holder, l.last, e.holder)
+      FROM (SELECT k.source_id, k.provider_id, k.start_at, k.end_at, k.state, k.holder, max(o.id) AS last
+              FROM partreg.lock k
+              JOIN partreg.event o ON o.provider_id = k.provider_id AND o.start_at = k.start_at AND o.end_at = k.end_at
+             GROUP BY k.source_id, k.provider_id, k.start_at, k.end_at, k.state, k.holder) l
+      JOIN partreg.event e ON e.id = l.last
+     WHERE l.state = 'locked' AND e.event IN ('lock', 'take_over') AND e.holder <> l.holder;
+COMMENT ON VIEW partreg._damage_holders IS 'internal: locks that have another holder than history says';
 
 CREATE VIEW partreg._table (name, not_null) AS
     VALUES ('source'::name, '{id,name,rule,owner,registered_at,token_digest,token_changed_at}'::name[]),
@@ -583,23 +825,6 @@ CREATE VIEW partreg._damage_indexes (problem) AS
      WHERE NOT EXISTS (SELECT FROM partreg._constraint o WHERE o.table_name = w.name AND o.name = k.conname);
 COMMENT ON VIEW partreg._damage_indexes IS 'internal: keys, constraints and indexes that are gone, broken or strange';
 
-CREATE VIEW partreg._sequence (name, next, greatest) AS
-    SELECT 'source_id_seq'::name, q.last_value + q.is_called::integer,
-           greatest((SELECT max(s.id) FROM partreg.source s),
-                    (SELECT max(v.source_id) FROM partreg.provider v),
-                    (SELECT max(e.source_id) FROM partreg.event e), 0)::bigint
-      FROM partreg.source_id_seq q
-    UNION ALL
-    SELECT 'provider_id_seq', q.last_value + q.is_called::integer,
-           greatest((SELECT max(v.id) FROM partreg.provider v),
-                    (SELECT max(e.provider_id) FROM partreg.event e), 0)
-      FROM partreg.provider_id_seq q
-    UNION ALL
-    SELECT 'event_id_seq', q.last_value + q.is_called::integer,
-           coalesce((SELECT max(e.id) FROM partreg.event e), 0)
-      FROM partreg.event_id_seq q;
-COMMENT ON VIEW partreg._sequence IS 'internal: sequences, and the greatest numbers in use';
-
 CREATE VIEW partreg._damage_sequences (problem) AS
     SELECT format('sequence partreg.%s is at %s, but number %s is in use: partreg.advance_sequences() advances it',
                   q.name, q.next, q.greatest)
@@ -647,10 +872,8 @@ CREATE VIEW partreg._damage (source_id, problem) AS
     UNION ALL SELECT source_id, problem FROM partreg._damage_partitions
     UNION ALL SELECT source_id, problem FROM partreg._damage_locks
     UNION ALL SELECT source_id, problem FROM partreg._damage_spans
-    UNION ALL SELECT source_id, problem FROM partreg._damage_events
     UNION ALL SELECT source_id, problem FROM partreg._damage_history
     UNION ALL SELECT source_id, problem FROM partreg._damage_holders
-    UNION ALL SELECT source_id, problem FROM partreg._damage_history_parents
     UNION ALL SELECT NULL, problem FROM partreg._damage_tables
     UNION ALL SELECT NULL, problem FROM partreg._damage_indexes
     UNION ALL SELECT NULL, problem FROM partreg._damage_sequences
@@ -661,6 +884,8 @@ CREATE OR REPLACE FUNCTION partreg.verify(source_name text DEFAULT NULL)
     RETURNS SETOF partreg.problem
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
+    -- Compiling the plan would take a hundred times as long as running it.
+    SET jit = off
     AS $$
 DECLARE
     wanted integer;
@@ -704,6 +929,7 @@ CREATE VIEW partreg.providers AS
            p.source_id, p.id AS provider_id
       FROM partreg.provider p
       JOIN partreg.source s ON s.id = p.source_id;
+COMMENT ON VIEW partreg.providers IS 'jobs that fill the sources';
 
 CREATE OR REPLACE VIEW partreg.partitions AS
     SELECT s.name AS source_name, v.name AS provider_name, p.start_at, p.end_at,
@@ -740,22 +966,31 @@ CREATE FUNCTION partreg.advance_sequences()
     SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    behind name;
+    target record;
 BEGIN
-    FOR behind IN SELECT q.name FROM partreg._sequence q WHERE q.next <= q.greatest LOOP
+    FOR target IN
+        SELECT q.name, greatest(q.greatest, m.number) AS greatest
+          FROM partreg._sequence q
+          JOIN (SELECT 'source_id_seq'::name, max(e.source_id)::bigint FROM partreg.event e
+                 UNION ALL
+                SELECT 'provider_id_seq', max(e.provider_id) FROM partreg.event e
+                 UNION ALL
+                SELECT 'event_id_seq', 0) m (name, number) ON m.name = q.name
+         WHERE greatest(q.greatest, m.number) >= q.next
+    LOOP
         -- Each of these statements changes nothing, but takes the lock that
         -- nextval() conflicts with: whoever has drawn a number has committed,
         -- or waits.  So between the look and setval() nothing moves.
-        CASE behind
+        CASE target.name
             WHEN 'source_id_seq' THEN ALTER SEQUENCE partreg.source_id_seq NO CYCLE;
             WHEN 'provider_id_seq' THEN ALTER SEQUENCE partreg.provider_id_seq NO CYCLE;
             WHEN 'event_id_seq' THEN ALTER SEQUENCE partreg.event_id_seq NO CYCLE;
         END CASE;
         -- setval() is written to the WAL before any row that has a number drawn
         -- after it; so no crash leaves such a row and a sequence behind it.
-        PERFORM setval(format('partreg.%I', q.name)::regclass, q.greatest)
+        PERFORM setval(format('partreg.%I', q.name)::regclass, greatest(q.greatest, target.greatest))
            FROM partreg._sequence q
-          WHERE q.name = behind AND q.next <= q.greatest;
+          WHERE q.name = target.name AND q.next <= greatest(q.greatest, target.greatest);
     END LOOP;
 END;
 $$;

@@ -11,8 +11,8 @@
  *    days.  That gives a local time.
  * 2. The first instant, from the start on, at which the clock shows that local
  *    time or has passed it.
- * 3. k times the step's hours, minutes and seconds are added to that instant, as
- *    a plain length of time.
+ * 3. k times the step's hours, minutes and seconds are added to that instant,
+ *    as a plain length of time.
  *
  * A clock is a list of stretches, each with one offset from UTC.  A local time
  * that the clock skips lies between two of them: its first instant is the
@@ -237,7 +237,7 @@ raise_no_bound(int64 before, int64 after)
 			 errhint("Steps are counted from the start of the range, by the wall clock of the time zone.")));
 }
 
-/* Too many, of which the number is known, or not (0) */
+/* count: how many there would be; 0: not known */
 pg_noreturn static void
 raise_too_many(uint64 count)
 {
@@ -252,7 +252,7 @@ raise_too_many(uint64 count)
 			 errhint("Is this step the one you mean?")));
 }
 
-/* Is a bound beyond the last timestamp? */
+/* A length of time after an instant; INTERVAL_MAX beyond the last timestamp */
 static int64
 bound_after(int64 instant, int64 length)
 {
@@ -344,10 +344,11 @@ next_bound(CalendarWalk *walk)
 	int64		day;
 	int64		instant;
 
+	/* From bound to bound: all of them together may be too long to count. */
+	if (is_plain(&calendar->step))
+		return bound_after(walk->bound, calendar->step.time);
 	if (pg_add_s64_overflow(walk->length, calendar->step.time, &walk->length))
 		return INTERVAL_MAX;
-	if (is_plain(&calendar->step))
-		return bound_after(calendar->start, walk->length);
 	walk->months += calendar->step.month;
 	walk->days += calendar->step.day;
 	day = walk_day(walk);

@@ -167,12 +167,10 @@ open_index(CatalogIndex which, LOCKMODE mode)
 
 /*
  * Open an index and its table for a look under a snapshot, which has to be the
- * active one or registered; with a mode in which the table is to be locked by
- * those who lock or change its rows.
+ * active one or registered.
  */
-void
-catalog_begin_for_write(CatalogScan *scan, CatalogIndex which, LOCKMODE mode,
-						Snapshot snapshot)
+static void
+begin(CatalogScan *scan, CatalogIndex which, LOCKMODE mode, Snapshot snapshot)
 {
 	scan->which = which;
 	scan->table = catalog_open_table(which, mode);
@@ -186,7 +184,21 @@ catalog_begin_for_write(CatalogScan *scan, CatalogIndex which, LOCKMODE mode,
 void
 catalog_begin(CatalogScan *scan, CatalogIndex which, Snapshot snapshot)
 {
-	catalog_begin_for_write(scan, which, AccessShareLock, snapshot);
+	begin(scan, which, AccessShareLock, snapshot);
+	scan->for_entries = true;
+}
+
+/*
+ * The same for those who lock rows of the table, which can mean a long wait.
+ * Such a scan gives rows and no index entries, as it has no page of the index
+ * pinned: VACUUM would have to wait for that, and others for VACUUM.
+ */
+void
+catalog_begin_for_locking(CatalogScan *scan, CatalogIndex which,
+						  Snapshot snapshot)
+{
+	begin(scan, which, RowShareLock, snapshot);
+	scan->for_entries = false;
 }
 
 /* Go to where some keys say; any number of times in one scan. */
@@ -202,7 +214,7 @@ seek(CatalogScan *scan, ScanKey keys, int nkeys)
 	{
 		scan->scan = index_beginscan_compat(scan->table, scan->index,
 											scan->snapshot, nkeys);
-		scan->scan->xs_want_itup = true;
+		scan->scan->xs_want_itup = scan->for_entries;
 	}
 	index_rescan(scan->scan, keys, nkeys, NULL, 0);
 }
@@ -478,6 +490,20 @@ catalog_entry_interval(CatalogScan *scan)
 	return during;
 }
 
+/* The interval of the current row of partitions or locks */
+TimeInterval
+catalog_row_interval(CatalogScan *scan)
+{
+	TimeInterval during;
+
+	StaticAssertStmt((int) Anum_partition_start_at == (int) Anum_lock_start_at &&
+					 (int) Anum_partition_end_at == (int) Anum_lock_end_at,
+					 "partition and lock have their intervals in the same columns");
+	(void) catalog_row_time(scan, Anum_partition_start_at, &during.start);
+	(void) catalog_row_time(scan, Anum_partition_end_at, &during.end);
+	return during;
+}
+
 /* An attribute of the current row, valid until the scan moves on. */
 Datum
 catalog_row_value(CatalogScan *scan, int attnum, bool *isnull)
@@ -598,9 +624,12 @@ next_class(OverlapScan *overlap)
 	int4_key(&keys[0], Key_group, BTEqualStrategyNumber, overlap->group);
 	int2_key(&keys[1], Key_length_class, BTGreaterStrategyNumber,
 			 overlap->length_class);
-	int2_key(&keys[2], Key_length_class, BTLessStrategyNumber, known);
 	/* 64 may be a class itself: that of half of all time. */
-	seek(&overlap->scan, keys, known == 64 ? 2 : 3);
+	int2_key(&keys[2], Key_length_class, BTLessStrategyNumber,
+			 known == 64 ? 65 : known);
+	/* As many keys as below, lest the scan be begun anew each time */
+	keys[3] = keys[2];
+	seek(&overlap->scan, keys, 4);
 	if (catalog_next_entry(&overlap->scan, ForwardScanDirection))
 	{
 		overlap->length_class = DatumGetInt16(catalog_entry_value(&overlap->scan,

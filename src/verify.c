@@ -3,13 +3,13 @@
  *		What verify() needs of C: the rules that the writing functions go by,
  *		for what is stored already, and a quick look at all of history.
  *
- * verify() compares the state of each partition with what the last events say
- * of it.  Sorting millions of events for that would take many times as long as
- * all else that it does.  So one pass here puts what the events say into a hash
- * table, holds the other tables against it, and gives out those partitions alone
- * that look contradicted.  The view _damage_history judges these few anew,
- * exactly, and says what is wrong: what comes out here may be too much, never
- * too little.
+ * What is large are history and the partitions.  verify() compares each
+ * partition with what the last events say of it, and looks at every row by
+ * itself; sorting millions of events for that would take many times as long as
+ * all else.  So one pass here reads every row once, puts what the events say
+ * into a hash table, and gives out those rows alone that look wrong.  The views
+ * of sql/60_verify.sql judge these few anew, exactly, and say what is wrong: what
+ * comes out here may be too much, never too little.
  *
  * The events of a partition are in the order of their ids, which is mostly, but
  * not always, that in which they lie in the table.  A partition with a
@@ -22,6 +22,9 @@
 
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -32,6 +35,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
+#include "utils/xid8.h"
 
 #include "argument.h"
 #include "catalog.h"
@@ -102,50 +106,121 @@ key_equal(SaidKey a, SaidKey b)
 #define SH_DECLARE
 #include "lib/simplehash.h"
 
-/* Entries that a pass may have, by a guess: 64 MB and less than twice that */
+/* A source and a provider (0: none) that events mention, and the last of them */
+typedef struct Mention
+{
+	uint64		key;
+	int64		last;
+	char		status;			/* of simplehash */
+} Mention;
+
+#define SH_PREFIX mention
+#define SH_ELEMENT_TYPE Mention
+#define SH_KEY_TYPE uint64
+#define SH_KEY key
+#define SH_HASH_KEY(table, key) ((uint32) mix(key))
+#define SH_EQUAL(table, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DEFINE
+#define SH_DECLARE
+#include "lib/simplehash.h"
+
+/* By a guess: 48 bytes each, and at most as much again unused */
 #define ENTRIES_IN_A_PASS	1000000
-/* A guess that is on the high side */
-#define EVENTS_ON_A_PAGE	100
+#define EVENTS_ON_A_PAGE	50
+#define DAY					INT64CONST(86400000000)
 
 /* One pass, over every passes-th provider */
 typedef struct Pass
 {
-	said_hash  *said;
+	ReturnSetInfo *rsinfo;
 	uint32		passes;
 	uint32		pass;
-	int32	   *providers;		/* there are, in order */
+	said_hash  *said;
+	mention_hash *mentioned;
+	Mention    *mention;		/* the last one, which is often the next */
+	int32	   *providers;		/* that there are, in order */
 	int			n_providers;
 	int			room;
+	int32		last_provider;	/* one that there is; 0: none yet */
+	TimestampTz future;			/* what no clock can have shown yet */
+	uint64		system_id;
+	FullTransactionId next_xid; /* first that cannot have written what is seen */
+	FullTransactionId own_xid;
 } Pass;
+
+/* What is given out: see _suspects() */
+typedef enum Suspicion
+{
+	SUSPECT_ROW = 'r',
+	SUSPECT_STATE = 's',
+	SUSPECT_EVENT = 'e',
+	MENTIONED = 'm'
+} Suspicion;
 
 typedef void (*RowReader) (Pass *pass, TupleTableSlot *slot);
 
-static inline bool
-column_is(TupleTableSlot *slot, int attnum, const char *word)
+static void
+give_out(Pass *pass, Suspicion what, int64 event_id, int32 source_id,
+		 const SaidKey *key)
 {
-	bool		isnull;
-	text	   *value = DatumGetTextPP(slot_getattr(slot, attnum, &isnull));
-	size_t		length = strlen(word);
+	Datum		values[6];
+	bool		nulls[6] = {false};
 
+	values[0] = CharGetDatum((char) what);
+	values[1] = Int64GetDatum(event_id);
+	nulls[1] = what == SUSPECT_ROW || what == SUSPECT_STATE;
+	values[2] = Int32GetDatum(source_id);
+	nulls[2] = nulls[1];
+	values[3] = Int32GetDatum(key->provider_id);
+	values[4] = TimestampTzGetDatum(key->start_at);
+	values[5] = TimestampTzGetDatum(key->end_at);
+	nulls[3] = key->provider_id == 0 && what == MENTIONED;
+	nulls[4] = nulls[5] = what == MENTIONED || what == SUSPECT_EVENT;
+	tuplestore_putvalues(pass->rsinfo->setResult, pass->rsinfo->setDesc, values,
+						 nulls);
+}
+
+static inline bool
+is_past(const Pass *pass, TimestampTz at)
+{
+	return at > DT_NOBEGIN && at < pass->future;
+}
+
+/* A column of a row that read_table() has taken apart */
+static inline Datum
+column(TupleTableSlot *slot, int attnum, bool *isnull)
+{
+	*isnull = slot->tts_isnull[attnum - 1];
+	return slot->tts_values[attnum - 1];
+}
+
+static inline bool
+text_is(const text *value, const char *word, size_t length)
+{
 	return VARSIZE_ANY_EXHDR(value) == length &&
 		memcmp(VARDATA_ANY(value), word, length) == 0;
 }
 
-/* The partition that a row is about; false: none, or not one of this pass. */
+/* The partition that a row is about; false: it is about none. */
 static inline bool
-row_key(const Pass *pass, TupleTableSlot *slot, int provider_id, int start_at,
-		int end_at, SaidKey *key)
+row_key(TupleTableSlot *slot, int provider_id, int start_at, int end_at,
+		SaidKey *key)
 {
 	bool		isnull[3];
 
 	memset(key, 0, sizeof(*key));
-	/* The last column first: the others are there then. */
-	key->end_at = DatumGetTimestampTz(slot_getattr(slot, end_at, &isnull[0]));
-	key->start_at = DatumGetTimestampTz(slot_getattr(slot, start_at, &isnull[1]));
-	key->provider_id = DatumGetInt32(slot_getattr(slot, provider_id, &isnull[2]));
-	return !isnull[0] && !isnull[1] && !isnull[2] &&
-		(pass->passes == 1 ||
-		 (uint32) key->provider_id % pass->passes == pass->pass);
+	key->end_at = DatumGetTimestampTz(column(slot, end_at, &isnull[0]));
+	key->start_at = DatumGetTimestampTz(column(slot, start_at, &isnull[1]));
+	key->provider_id = DatumGetInt32(column(slot, provider_id, &isnull[2]));
+	return !isnull[0] && !isnull[1] && !isnull[2];
+}
+
+static inline bool
+is_of_pass(const Pass *pass, const SaidKey *key)
+{
+	return pass->passes == 1 ||
+		(uint32) key->provider_id % pass->passes == pass->pass;
 }
 
 static void
@@ -160,7 +235,7 @@ read_provider(Pass *pass, TupleTableSlot *slot)
 										pass->room * sizeof(int32));
 	}
 	pass->providers[pass->n_providers++] =
-		DatumGetInt32(slot_getattr(slot, Anum_provider_id, &isnull));
+		DatumGetInt32(column(slot, Anum_provider_id, &isnull));
 }
 
 static int
@@ -172,26 +247,112 @@ compare_ids(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-static uint16
-event_flag(TupleTableSlot *slot)
+static bool
+provider_exists(Pass *pass, int32 id)
 {
+	if (id != pass->last_provider || id == 0)
+	{
+		if (bsearch(&id, pass->providers, pass->n_providers, sizeof(int32),
+					compare_ids) == NULL)
+			return false;
+		pass->last_provider = id;
+	}
+	return true;
+}
+
+/* Does a name keep the rules for what is stored? */
+static bool
+is_name(const char *name, size_t length)
+{
+	if (length < 1 || length > MAX_NAME_LENGTH ||
+		name[0] == ' ' || name[length - 1] == ' ' || looks_like_token(name))
+		return false;
+	for (const char *at = name; *at != '\0'; at++)
+	{
+		if (control_character(at) > 0)
+			return false;
+	}
+	return true;
+}
+
+/* What an event does to a partition; *known: is there such an event? */
+static uint16
+event_flag(TupleTableSlot *slot, bool *known)
+{
+#define WORD(word) word, sizeof(word) - 1
 	static const struct
 	{
 		const char *word;
+		size_t		length;
 		uint16		flag;
 	}			events[] = {
-		{"register_partition", SAID_REGISTERED}, {"unlock", SAID_UNLOCKED},
-		{"lock", SAID_LOCKED}, {"take_over", SAID_LOCKED}, {"fail", SAID_FAILED},
-		{"retire", SAID_RETIRED}, {"force_fail", SAID_FAILED},
-		{"revoke", SAID_FAILED}
+		{WORD("register_partition"), SAID_REGISTERED}, {WORD("unlock"), SAID_UNLOCKED},
+		{WORD("lock"), SAID_LOCKED}, {WORD("take_over"), SAID_LOCKED}, {WORD("fail"), SAID_FAILED},
+		{WORD("retire"), SAID_RETIRED}, {WORD("force_fail"), SAID_FAILED},
+		{WORD("revoke"), SAID_FAILED}, {WORD("register_source")}, {WORD("register_provider")},
+		{WORD("rotate")}, {WORD("change_rule")}, {WORD("change_provider")}, {WORD("drop_source")},
+		{WORD("rename")}
 	};
 
+	bool		isnull;
+	text	   *event = DatumGetTextPP(column(slot, Anum_event_event, &isnull));
+
+	*known = true;
 	for (int i = 0; i < lengthof(events); i++)
 	{
-		if (column_is(slot, Anum_event_event, events[i].word))
+		if (text_is(event, events[i].word, events[i].length))
 			return events[i].flag;
 	}
-	return OUT_OF_TURN;
+	*known = false;
+	return 0;
+}
+
+/* Does an event look wrong by itself?  As _damage_events has it. */
+static bool
+event_is_odd(const Pass *pass, TupleTableSlot *slot, const SaidKey *key,
+			 bool is_of_partition)
+{
+	bool		isnull;
+	bool		no_provider;
+	bool		no_start;
+	bool		no_end;
+	FullTransactionId xid;
+	char		credential;
+
+	if (!is_past(pass, DatumGetTimestampTz(column(slot, Anum_event_at, &isnull))))
+		return true;
+	column(slot, Anum_event_provider_id, &no_provider);
+	column(slot, Anum_event_start_at, &no_start);
+	column(slot, Anum_event_end_at, &no_end);
+	if (no_start != no_end || (no_provider && !no_start))
+		return true;
+	if (is_of_partition &&
+		(key->start_at >= key->end_at || TIMESTAMP_NOT_FINITE(key->start_at) ||
+		 TIMESTAMP_NOT_FINITE(key->end_at)))
+		return true;
+	xid = DatumGetFullTransactionId(column(slot, Anum_event_xid, &isnull));
+	if (FullTransactionIdFollowsOrEquals(xid, pass->next_xid) &&
+		!FullTransactionIdEquals(xid, pass->own_xid) &&
+		(uint64) DatumGetInt64(column(slot, Anum_event_system_id, &isnull)) == pass->system_id)
+		return true;
+	credential = DatumGetChar(column(slot, Anum_event_credential, &isnull));
+	return !isnull && (credential == '\0' || strchr("spotxw", credential) == NULL);
+}
+
+static void
+note_mention(Pass *pass, int32 source_id, int32 provider_id, int64 event_id)
+{
+	uint64		key = (uint64) (uint32) source_id << 32 | (uint32) provider_id;
+
+	if (pass->mention == NULL || pass->mention->key != key)
+	{
+		bool		found;
+
+		pass->mention = mention_insert(pass->mentioned, key, &found);
+		if (!found)
+			pass->mention->last = PG_INT64_MIN;
+	}
+	pass->mention->last = Max(pass->mention->last, event_id);
 }
 
 static void
@@ -199,20 +360,32 @@ read_event(Pass *pass, TupleTableSlot *slot)
 {
 	SaidKey		key;
 	Said	   *said;
+	bool		is_of_partition;
+	bool		known;
 	bool		found;
 	bool		isnull;
 	int64		id;
 	uint16		flag;
 
-	if (!row_key(pass, slot, Anum_event_provider_id, Anum_event_start_at,
-				 Anum_event_end_at, &key))
+	is_of_partition = row_key(slot, Anum_event_provider_id, Anum_event_start_at,
+							  Anum_event_end_at, &key);
+	id = DatumGetInt64(column(slot, Anum_event_id, &isnull));
+	flag = event_flag(slot, &known);
+	if (pass->pass == 0)
+	{
+		int32		source_id = DatumGetInt32(column(slot, Anum_event_source_id, &isnull));
+		int32		provider_id = DatumGetInt32(column(slot, Anum_event_provider_id, &isnull));
+
+		note_mention(pass, source_id, isnull ? 0 : provider_id, id);
+		if (!known || event_is_odd(pass, slot, &key, is_of_partition))
+			give_out(pass, SUSPECT_EVENT, id, source_id, &key);
+	}
+	if (!is_of_partition || !is_of_pass(pass, &key))
 		return;
-	id = DatumGetInt64(slot_getattr(slot, Anum_event_id, &isnull));
-	flag = event_flag(slot);
+
 	said = said_insert(pass->said, key, &found);
 	if (!found)
 		said->flags = 0;
-
 	if (!found || id > said->last)
 	{
 		said->last = id;
@@ -237,35 +410,84 @@ mark(Pass *pass, SaidKey key, uint16 flag)
 		said->flags |= flag;
 }
 
+/* Does a partition look wrong by itself?  As _damage_partitions has it. */
+static bool
+partition_is_odd(Pass *pass, TupleTableSlot *slot, const SaidKey *key,
+				 bool is_unlocked)
+{
+	TimeInterval during = {key->start_at, key->end_at};
+	TimestampTz at;
+	bool		isnull;
+
+	if (key->start_at >= key->end_at || TIMESTAMP_NOT_FINITE(key->start_at) ||
+		TIMESTAMP_NOT_FINITE(key->end_at) ||
+		DatumGetInt16(column(slot, Anum_partition_length_class, &isnull)) != length_class(during) ||
+		!is_past(pass, DatumGetTimestampTz(column(slot, Anum_partition_registered_at, &isnull))) ||
+		!provider_exists(pass, key->provider_id))
+		return true;
+	if (!is_unlocked)
+		return false;
+
+	at = DatumGetTimestampTz(column(slot, Anum_partition_first_unlocked_at, &isnull));
+	if (isnull || !is_past(pass, at))
+		return true;
+	at = DatumGetTimestampTz(column(slot, Anum_partition_unlocked_at, &isnull));
+	if (!isnull && !is_past(pass, at))
+		return true;
+	column(slot, Anum_partition_unlocked_by, &isnull);
+	if (!isnull)
+	{
+		Datum		value = column(slot, Anum_partition_unlocked_by, &isnull);
+		char		name[MAX_NAME_LENGTH + 1];
+		text	   *holder = DatumGetTextPP(value);
+		size_t		length = VARSIZE_ANY_EXHDR(holder);
+
+		if (length > MAX_NAME_LENGTH)
+			return true;
+		memcpy(name, VARDATA_ANY(holder), length);
+		name[length] = '\0';
+		return !is_name(name, length);
+	}
+	return false;
+}
+
+static void
+read_partition_of(Pass *pass, TupleTableSlot *slot, bool is_unlocked)
+{
+	SaidKey		key;
+
+	row_key(slot, Anum_partition_provider_id, Anum_partition_start_at,
+			Anum_partition_end_at, &key);
+	if (pass->pass == 0 && partition_is_odd(pass, slot, &key, is_unlocked))
+		give_out(pass, SUSPECT_ROW, 0, 0, &key);
+	if (is_of_pass(pass, &key))
+		mark(pass, key, is_unlocked ? IN_PARTITION : IN_PENDING);
+}
+
 static void
 read_pending(Pass *pass, TupleTableSlot *slot)
 {
-	SaidKey key;
-
-	if (row_key(pass, slot, Anum_partition_provider_id, Anum_partition_start_at,
-				Anum_partition_end_at, &key))
-		mark(pass, key, IN_PENDING);
+	read_partition_of(pass, slot, false);
 }
 
 static void
 read_partition(Pass *pass, TupleTableSlot *slot)
 {
-	SaidKey key;
-
-	if (row_key(pass, slot, Anum_partition_provider_id, Anum_partition_start_at,
-				Anum_partition_end_at, &key))
-		mark(pass, key, IN_PARTITION);
+	read_partition_of(pass, slot, true);
 }
 
 static void
 read_lock(Pass *pass, TupleTableSlot *slot)
 {
-	SaidKey key;
+	SaidKey		key;
+	bool		isnull;
+	text	   *state = DatumGetTextPP(column(slot, Anum_lock_state, &isnull));
 
-	if (row_key(pass, slot, Anum_lock_provider_id, Anum_lock_start_at,
-				Anum_lock_end_at, &key))
+	row_key(slot, Anum_lock_provider_id, Anum_lock_start_at, Anum_lock_end_at,
+			&key);
+	if (is_of_pass(pass, &key))
 		mark(pass, key,
-			 column_is(slot, Anum_lock_state, "locked") ? HAS_LOCKED : HAS_FAILED);
+			 text_is(state, "locked", 6) ? HAS_LOCKED : HAS_FAILED);
 }
 
 static Relation
@@ -290,6 +512,7 @@ read_table(Pass *pass, const char *name, RowReader reader)
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
 		reader(pass, slot);
 	}
 	table_endscan(scan);
@@ -323,29 +546,43 @@ is_contradicted(const Said *said)
 PG_FUNCTION_INFO_V1(_suspects);
 
 /*
- * _suspects() returns TABLE (provider_id integer, start_at timestamptz,
+ * _suspects() returns TABLE (what "char", event_id bigint, source_id integer,
+ *							  provider_id integer, start_at timestamptz,
  *							  end_at timestamptz)
- *		The partitions whose state history may contradict.
+ *		What looks wrong: r a partition by itself, s the state of a partition by
+ *		history, e an event; and m the pairs of source and provider that
+ *		history mentions, with their last event.
  */
 Datum
 _suspects(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Pass		pass = {0};
 	Relation	events = open_table("event");
-	double		n_events = (double) RelationGetNumberOfBlocks(events) * EVENTS_ON_A_PAGE;
-	Pass		pass;
+	double		n_entries = (double) RelationGetNumberOfBlocks(events) *
+		EVENTS_ON_A_PAGE / 2;
+	Snapshot	snapshot = GetActiveSnapshot();
+	FullTransactionId next = ReadNextFullTransactionId();
+	mention_iterator at_mention;
 
 	table_close(events, NoLock);
 	InitMaterializedSRF(fcinfo, 0);
+	pass.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	pass.future = GetCurrentTimestamp() + DAY;
+	pass.system_id = GetSystemIdentifier();
+	pass.own_xid = GetTopFullTransactionIdIfAny();
 
-	pass.n_providers = 0;
+	/* The snapshot's xmax in full: it is not after the next one of now. */
+	pass.next_xid =
+		FullTransactionIdFromEpochAndXid(EpochFromFullTransactionId(next) -
+										 (snapshot->xmax > XidFromFullTransactionId(next) ? 1 : 0),
+										 snapshot->xmax);
+	pass.mentioned = mention_create(CurrentMemoryContext, 256, NULL);
 	pass.room = 64;
 	pass.providers = palloc(pass.room * sizeof(int32));
 	read_table(&pass, "provider", read_provider);
 	qsort(pass.providers, pass.n_providers, sizeof(int32), compare_ids);
 
-	/* Two events for a partition is as few as there usually are. */
-	pass.passes = 1 + (uint32) Min(n_events / 2 / ENTRIES_IN_A_PASS, 1000);
+	pass.passes = 1 + (uint32) Min(n_entries / ENTRIES_IN_A_PASS, 1000);
 	for (pass.pass = 0; pass.pass < pass.passes; pass.pass++)
 	{
 		MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext,
@@ -354,7 +591,8 @@ _suspects(PG_FUNCTION_ARGS)
 		said_iterator at;
 		Said	   *said;
 
-		pass.said = said_create(memory, 1024, NULL);
+		pass.said = said_create(memory,
+								(uint32) Max(64, n_entries / pass.passes), NULL);
 		read_table(&pass, "event", read_event);
 		read_table(&pass, "pending", read_pending);
 		read_table(&pass, "partition", read_partition);
@@ -363,22 +601,21 @@ _suspects(PG_FUNCTION_ARGS)
 		said_start_iterate(pass.said, &at);
 		while ((said = said_iterate(pass.said, &at)) != NULL)
 		{
-			Datum		values[3];
-			bool		nulls[3] = {false, false, false};
-
 			/* Partitions of a dropped source are gone with it. */
-			if (!is_contradicted(said) ||
-				bsearch(&said->key.provider_id, pass.providers,
-						pass.n_providers, sizeof(int32), compare_ids) == NULL)
-				continue;
-			values[0] = Int32GetDatum(said->key.provider_id);
-			values[1] = TimestampTzGetDatum(said->key.start_at);
-			values[2] = TimestampTzGetDatum(said->key.end_at);
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
-								 nulls);
+			if (is_contradicted(said) &&
+				provider_exists(&pass, said->key.provider_id))
+				give_out(&pass, SUSPECT_STATE, 0, 0, &said->key);
 		}
 		MemoryContextDelete(memory);
 	}
+
+	mention_start_iterate(pass.mentioned, &at_mention);
+	while ((pass.mention = mention_iterate(pass.mentioned, &at_mention)) != NULL)
+		give_out(&pass, MENTIONED, pass.mention->last,
+				 (int32) (pass.mention->key >> 32),
+				 &(SaidKey) {
+					 .provider_id = (int32) pass.mention->key
+				 });
 	return (Datum) 0;
 }
 
@@ -392,15 +629,6 @@ Datum
 _is_name(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	size_t		length = strlen(name);
 
-	if (length < 1 || length > MAX_NAME_LENGTH ||
-		name[0] == ' ' || name[length - 1] == ' ' || looks_like_token(name))
-		PG_RETURN_BOOL(false);
-	for (const char *at = name; *at != '\0'; at++)
-	{
-		if (control_character(at) > 0)
-			PG_RETURN_BOOL(false);
-	}
-	PG_RETURN_BOOL(true);
+	PG_RETURN_BOOL(is_name(name, strlen(name)));
 }
