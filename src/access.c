@@ -45,6 +45,7 @@
 #include "condition.h"
 #include "row.h"
 #include "snapshot.h"
+#include "source.h"
 #include "token.h"
 
 /* What a call asks for */
@@ -141,16 +142,6 @@ access_refuse_revoked(const Access *access)
 				 errmsg("provider \"%s\" is revoked",
 						quotable(access->provider_name)),
 				 errhint("Revive it with partreg.register_provider().")));
-}
-
-pg_noreturn static void
-raise_unknown_source(const char *source_name)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errcondition("unknown_source"),
-			 errmsg("source \"%s\" does not exist", quotable(source_name)),
-			 errhint("The view partreg.sources lists the sources.")));
 }
 
 pg_noreturn static void
@@ -402,7 +393,10 @@ lock_party(CatalogIndex which, int32 id, AccessLock lock)
 	catalog_begin_for_write(&scan, which, RowShareLock, snapshot);
 	catalog_seek_number(&scan, id);
 	if (catalog_next_row(&scan, ForwardScanDirection))
+	{
+		catalog_leave_index(&scan);
 		(void) row_lock(&scan, modes[lock]);
+	}
 	else if (IsolationUsesXactSnapshot())
 		raise_concurrent_change();	/* The snapshot is too old to know it. */
 	catalog_end(&scan);

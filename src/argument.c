@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/jsonfuncs.h"
 #include "utils/lsyscache.h"
 #include "utils/rangetypes.h"
 #include "utils/syscache.h"
@@ -32,7 +33,7 @@
 #include "argument.h"
 #include "compat.h"
 #include "condition.h"
-#include "token.h"
+#include "secret.h"
 
 /* in bytes */
 #define MAX_TEXT_LENGTH	500
@@ -77,7 +78,7 @@ looks_like_token(const char *string)
 {
 	size_t		length;
 
-	return token_lookalike(string, &length) != NULL;
+	return secret_find_token(string, &length) != NULL;
 }
 
 /*
@@ -221,25 +222,29 @@ check_name(const char *name, const char *label)
 }
 
 /*
- * A reason, without tokens, cut to what is kept of it at a whole character.
+ * A reason, without secrets, cut to what is kept of it at a whole character.
  * It is often somebody else's error message with a statement in it, so that a
  * token is no reason to refuse the call.
  */
 char *
 argument_reason(FunctionCallInfo fcinfo, int argno)
 {
+	/* Enough to know a secret by that lies across the cut */
+	const int	enough = 2 * MAX_REASON_LENGTH;
 	text	   *given;
 	char	   *reason;
 	int			length;
+	bool		cut;
 
 	if (PG_ARGISNULL(argno))
 		return NULL;
-	given = PG_GETARG_TEXT_PP(argno);
-	/* Enough to know a token by that lies across the cut */
-	length = pg_mbcliplen(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given),
-						  2 * MAX_REASON_LENGTH);
+	given = beginning(PG_GETARG_DATUM(argno), enough + 1);
+	length = VARSIZE_ANY_EXHDR(given);
+	cut = length > enough;
+	if (cut)
+		length = pg_mbcliplen(VARDATA_ANY(given), enough + 1, enough);
 	reason = pnstrdup(VARDATA_ANY(given), length);
-	token_mask(reason);
+	secret_mask(reason, cut);
 	reason[pg_mbcliplen(reason, length, MAX_REASON_LENGTH)] = '\0';
 	return reason;
 }
@@ -258,15 +263,97 @@ check_role_name(const char *role, const char *label)
 }
 
 /*
- * What consumers should know of a partition: an object, without tokens and
- * passwords; NULL: nothing.
+ * Details have to be short as text.  As jsonb they are at most four times as
+ * long ([0, 0, ...]), so that huge ones need not be written out.
+ */
+static void
+refuse_long_details(Jsonb *details)
+{
+	StringInfoData text;
+	bool		huge = VARSIZE(details) > 8 * MAX_DETAILS_LENGTH;
+
+	initStringInfo(&text);
+	if (!huge)
+		(void) JsonbToCString(&text, &details->root, VARSIZE(details));
+	if (huge || text.len > MAX_DETAILS_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
+				 errmsg("argument \"%s\" is too long", "details"),
+				 huge ? errdetail("It has %u bytes as jsonb; %d are allowed as text.",
+								  (unsigned) VARSIZE(details), MAX_DETAILS_LENGTH)
+				 : errdetail("It has %d bytes as text; %d are allowed.",
+							 text.len, MAX_DETAILS_LENGTH),
+				 errhint("Store long values elsewhere, and say where.")));
+	pfree(text.data);
+}
+
+/*
+ * Look through the keys of details.  Returns for each string among the values,
+ * in their order, whether its key says that it is a password.
+ */
+static List *
+inspect_keys(Jsonb *details)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&details->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	List	   *passwords = NIL;
+	bool		is_password = false;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			char	   *key = pnstrdup(value.val.string.val,
+									   value.val.string.len);
+
+			refuse_token(key, "details");
+			is_password = secret_is_password_key(key);
+		}
+		else if ((token == WJB_VALUE || token == WJB_ELEM) &&
+				 value.type == jbvString)
+			passwords = lappend_int(passwords,
+									is_password && token == WJB_VALUE);
+	}
+	return passwords;
+}
+
+/* The next string of details, without secrets */
+static text *
+mask_string(void *arg, char *string, int length)
+{
+	List	  **passwords = arg;
+	char	   *copy = pnstrdup(string, length);
+
+	if (linitial_int(*passwords))
+		memset(copy, '*', length);
+	else
+		secret_mask(copy, false);
+	*passwords = list_delete_first(*passwords);
+	return cstring_to_text_with_len(copy, length);
+}
+
+/*
+ * What consumers should know of a partition: a short object, of which secrets
+ * are masked; NULL: nothing.
  */
 Jsonb *
 check_details(Jsonb *details)
 {
+	List	   *passwords;
+
 	if (details == NULL)
 		return NULL;
-	return details;
+	if (!JB_ROOT_IS_OBJECT(details))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
+				 errmsg("argument \"%s\" must be a JSON object", "details"),
+				 errhint("Give an object such as {\"rows\": 12}.")));
+	refuse_long_details(details);
+	passwords = inspect_keys(details);
+	return transform_jsonb_string_values(details, &passwords, mask_string);
 }
 
 pg_noreturn static void

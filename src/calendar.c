@@ -344,10 +344,11 @@ next_bound(CalendarWalk *walk)
 	int64		day;
 	int64		instant;
 
+	/* From bound to bound: all of them together may be too long to count. */
+	if (is_plain(&calendar->step))
+		return bound_after(walk->bound, calendar->step.time);
 	if (pg_add_s64_overflow(walk->length, calendar->step.time, &walk->length))
 		return INTERVAL_MAX;
-	if (is_plain(&calendar->step))
-		return bound_after(calendar->start, walk->length);
 	walk->months += calendar->step.month;
 	walk->days += calendar->step.day;
 	day = walk_day(walk);

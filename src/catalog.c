@@ -515,6 +515,19 @@ catalog_row_time(CatalogScan *scan, int attnum, TimestampTz *time)
 	return !isnull;
 }
 
+/*
+ * Leave the index, keeping the row: before a wait, as VACUUM of an index waits
+ * for the pins that scans have on its pages.  The scan has no entry until it
+ * seeks again.
+ */
+void
+catalog_leave_index(CatalogScan *scan)
+{
+	if (scan->scan != NULL)
+		index_endscan(scan->scan);
+	scan->scan = NULL;
+}
+
 /* Close; the locks stay until the transaction ends. */
 void
 catalog_end(CatalogScan *scan)
@@ -598,9 +611,12 @@ next_class(OverlapScan *overlap)
 	int4_key(&keys[0], Key_group, BTEqualStrategyNumber, overlap->group);
 	int2_key(&keys[1], Key_length_class, BTGreaterStrategyNumber,
 			 overlap->length_class);
-	int2_key(&keys[2], Key_length_class, BTLessStrategyNumber, known);
 	/* 64 may be a class itself: that of half of all time. */
-	seek(&overlap->scan, keys, known == 64 ? 2 : 3);
+	int2_key(&keys[2], Key_length_class, BTLessStrategyNumber,
+			 known == 64 ? 65 : known);
+	/* As many keys as below, lest the scan be begun anew each time */
+	keys[3] = keys[2];
+	seek(&overlap->scan, keys, 4);
 	if (catalog_next_entry(&overlap->scan, ForwardScanDirection))
 	{
 		overlap->length_class = DatumGetInt16(catalog_entry_value(&overlap->scan,

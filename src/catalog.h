@@ -248,6 +248,7 @@ extern Datum catalog_row_value(CatalogScan *scan, int attnum, bool *isnull);
 extern int32 catalog_row_int32(CatalogScan *scan, int attnum);
 extern char *catalog_row_text(CatalogScan *scan, int attnum);
 extern bool catalog_row_time(CatalogScan *scan, int attnum, TimestampTz *time);
+extern void catalog_leave_index(CatalogScan *scan);
 extern void catalog_end(CatalogScan *scan);
 
 /* All members of a group that overlap a window: see overlap_seek(). */

@@ -74,7 +74,7 @@ SELECT partreg.register_partition('retire', 'a', pg_temp.hours(4, 6), :'a'), par
 SELECT pg_temp.ready();
 SELECT partreg.retire_partition('retire', 'a', pg_temp.hours(4, 6), :'a');
 SELECT pg_temp.ready();
-SELECT partreg.register_partition('retire', 'a', pg_temp.hours(4, 6), :'a'), partreg.fail_partition('retire', 'a', pg_temp.hours(4, 6), :'a', NULL, 'somebody');
+SELECT partreg.register_partition('retire', 'a', pg_temp.hours(4, 6), :'a'), partreg.lock_partition('retire', 'a', pg_temp.hours(4, 6), :'a', 'somebody'), partreg.fail_partition('retire', 'a', pg_temp.hours(4, 6), :'a', 'somebody');
 SELECT partreg.retire_partition('retire', 'a', pg_temp.hours(4, 6), :'a');
 SELECT pg_temp.ready();
 
