@@ -190,6 +190,7 @@ SELECT pg_temp.damaged($$UPDATE partreg.event SET source_id = pg_temp.source('ve
 -- nor does it where its rows lie in another order, nor where it is of elsewhere.
 CREATE FUNCTION pg_temp.purged() RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
+    DELETE FROM partreg.event WHERE source_name NOT LIKE 'verify%';
     FOR n IN 1 .. (SELECT count(*) FROM partreg.event) LOOP
         DELETE FROM partreg.event WHERE id = (SELECT min(id) FROM partreg.event);
         RETURN QUERY SELECT pg_temp.found();
