@@ -377,9 +377,10 @@ calendar_walk_next(CalendarWalk *walk, int64 end, TimeInterval *step)
 
 /*
  * day_range(day date, time_zone text DEFAULT 'UTC')
- *		returns tstzrange: empty where the zone has no such date
+ *		returns tstzrange: that local date
  *
- * Errors: 22004, 22008 (not within timestamps), 22023.
+ * Errors: 22004, 22008 (not within timestamps), 22023 (also: the zone has no such
+ * date).
  */
 Datum
 day_range(PG_FUNCTION_ARGS)
@@ -411,7 +412,13 @@ day_range(PG_FUNCTION_ARGS)
 				 errcondition("bad_argument"),
 				 errmsg("date out of range for timestamp")));
 	if (during.start == during.end)
-		PG_RETURN_DATUM(empty_range());
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
+				 errmsg("time zone has no such date"),
+				 errdetail("Its clocks went from an earlier date to a later one at %s.",
+						   timestamptz_to_str(during.start)),
+				 errhint("Leave the date out: no partition holds an instant of it.")));
 	PG_RETURN_DATUM(interval_to_range(during));
 }
 
