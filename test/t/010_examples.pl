@@ -125,4 +125,54 @@ ends_with(begin('wait_ready.sh', 'sales.orders', $start, $next), 0, qr/^$/, 'rea
 ends_with(begin('wait_ready.sh', 'sales.ordres', $start, $next), 3, qr/does not exist/, 'misspelt');
 ends_with(begin('wait_ready.sh', 'marts.revenue', $start, $next, 1), 1, qr/failed\|cron/, 'not in time');
 
+note 'provider.py: claim';
+
+SKIP:
+{
+	my $python = '/usr/bin/python3';
+
+	skip 'no psycopg for /usr/bin/python3', 6
+	  unless system("$python -c 'import psycopg2' 2>/dev/null || $python -c 'import psycopg' 2>/dev/null") == 0;
+	sql('CREATE TABLE loaded (by text); GRANT INSERT ON loaded TO loader');
+
+	# Claims the third hour, inserts, runs a line of Python, and says how it ended.
+	my $attempt = sub
+	{
+		my ($line) = @_;
+		my $output = '';
+
+		IPC::Run::run([ $python, '-c', <<"EOT" ], '<', \undef, '>', \$output, '2>&1');
+import datetime, subprocess, sys
+sys.path.insert(0, "$examples")
+sys.dont_write_bytecode = True
+import provider
+start = datetime.datetime(2024, 1, 1, 2, tzinfo=datetime.timezone.utc)
+def claim():
+    return provider.claim("marts.revenue", "cron", start, start + datetime.timedelta(hours=1), None)
+try:
+    with claim() as cursor:
+        cursor.execute("INSERT INTO loaded VALUES ('it')")
+        $line
+    print("done")
+except Exception as error:
+    print(type(error).__name__, getattr(getattr(error, "diag", None), "constraint_name", None))
+EOT
+		return $output;
+	};
+	my $superuser = "subprocess.run(['psql', '-XqU', 'postgres', '-c', %s], check=True, stdout=subprocess.DEVNULL)";
+
+	is($attempt->('pass'), "done\n", 'an attempt');
+	is($attempt->('claim().__enter__()'), "ObjectInUse held_by_other\n", 'a second one within it');
+	is($attempt->('raise ValueError("no file")'), "ValueError None\n", 'one that fails');
+	is(sql("SELECT reason FROM partreg.locks WHERE during \@> '2024-01-01 02:00+00'::timestamptz"),
+		'ValueError: no file', '... says why');
+	is( $attempt->(
+			sprintf $superuser,
+			'"SELECT partreg.force_fail_partition(source_name, provider_name, during, $$$$)'
+			  . ' FROM partreg.locks WHERE state = $$locked$$"'),
+		"ObjectInUse lock_lost\n",
+		'one that has lost its lock');
+	is(sql('SELECT count(*) FROM loaded'), 1, 'only what was unlocked is there');
+}
+
 done_testing();
