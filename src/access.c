@@ -390,11 +390,10 @@ lock_party(CatalogIndex which, int32 id, AccessLock lock)
 	Snapshot	snapshot = current_snapshot();
 	CatalogScan scan;
 
-	catalog_begin_for_write(&scan, which, RowShareLock, snapshot);
+	catalog_begin_for_locking(&scan, which, snapshot);
 	catalog_seek_number(&scan, id);
 	if (catalog_next_row(&scan, ForwardScanDirection))
 	{
-		catalog_leave_index(&scan);
 		(void) row_lock(&scan, modes[lock]);
 	}
 	else if (IsolationUsesXactSnapshot())

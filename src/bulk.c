@@ -366,18 +366,17 @@ lock_batch(const Bulk *bulk, Batch *batch)
 	batch->items = palloc_extended(BATCH_SIZE * sizeof(Partition),
 								   MCXT_ALLOC_HUGE);
 	batch->count = 0;
-	catalog_begin_for_write(&scan, batch->table, RowShareLock, &before);
+	catalog_begin_for_locking(&scan, batch->table, &before);
 	catalog_seek_partitions_after(&scan, bulk->access.provider_id,
 								  batch->length_class, after.start);
 	while (batch->count < BATCH_SIZE &&
-		   catalog_next_entry(&scan, ForwardScanDirection))
+		   catalog_next_row(&scan, ForwardScanDirection))
 	{
-		TimeInterval during = catalog_entry_interval(&scan);
+		TimeInterval during = catalog_row_interval(&scan);
 
 		if (during.start >= bulk->during.end)
 			break;
 		if (during.end > bulk->during.end || !comes_after(during, after) ||
-			!catalog_fetch_row(&scan) ||
 			!row_lock(&scan, LockTupleNoKeyExclusive))
 			continue;
 		partition_read_row(&scan, &batch->items[batch->count++]);

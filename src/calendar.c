@@ -11,8 +11,8 @@
  *    days.  That gives a local time.
  * 2. The first instant, from the start on, at which the clock shows that local
  *    time or has passed it.
- * 3. k times the step's hours, minutes and seconds are added to that instant, as
- *    a plain length of time.
+ * 3. k times the step's hours, minutes and seconds are added to that instant,
+ *    as a plain length of time.
  *
  * A clock is a list of stretches, each with one offset from UTC.  A local time
  * that the clock skips lies between two of them: its first instant is the
@@ -237,7 +237,7 @@ raise_no_bound(int64 before, int64 after)
 			 errhint("Steps are counted from the start of the range, by the wall clock of the time zone.")));
 }
 
-/* Too many, of which the number is known, or not (0) */
+/* count: how many there would be; 0: not known */
 pg_noreturn static void
 raise_too_many(uint64 count)
 {
@@ -252,7 +252,7 @@ raise_too_many(uint64 count)
 			 errhint("Is this step the one you mean?")));
 }
 
-/* Is a bound beyond the last timestamp? */
+/* A length of time after an instant; INTERVAL_MAX beyond the last timestamp */
 static int64
 bound_after(int64 instant, int64 length)
 {
@@ -377,9 +377,10 @@ calendar_walk_next(CalendarWalk *walk, int64 end, TimeInterval *step)
 
 /*
  * day_range(day date, time_zone text DEFAULT 'UTC')
- *		returns tstzrange: empty where the zone has no such date
+ *		returns tstzrange: that local date
  *
- * Errors: 22004, 22008 (not within timestamps), 22023.
+ * Errors: 22004, 22008 (not within timestamps), 22023 (also: the zone has no such
+ * date).
  */
 Datum
 day_range(PG_FUNCTION_ARGS)
@@ -411,7 +412,13 @@ day_range(PG_FUNCTION_ARGS)
 				 errcondition("bad_argument"),
 				 errmsg("date out of range for timestamp")));
 	if (during.start == during.end)
-		PG_RETURN_DATUM(empty_range());
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
+				 errmsg("time zone has no such date"),
+				 errdetail("Its clocks went from an earlier date to a later one at %s.",
+						   timestamptz_to_str(during.start)),
+				 errhint("Leave the date out: no partition holds an instant of it.")));
 	PG_RETURN_DATUM(interval_to_range(during));
 }
 

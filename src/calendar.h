@@ -21,7 +21,7 @@
 typedef struct Clock
 {
 	pg_tz	   *zone;
-	int64		from;			/* where reading began, or the change before */
+	int64		from;			/* the change before, or the first reading */
 	int64		until;			/* the next change */
 	int64		offset;
 } Clock;
@@ -45,7 +45,7 @@ typedef struct CalendarWalk
 	int			year;			/* of calendar->day */
 	int			month;
 	int			day_of_month;
-	int64		months;			/* by which the bound is ahead of the start */
+	int64		months;			/* how far the bound is from the start */
 	int64		days;
 	int64		length;
 	int64		bound;

@@ -167,12 +167,10 @@ open_index(CatalogIndex which, LOCKMODE mode)
 
 /*
  * Open an index and its table for a look under a snapshot, which has to be the
- * active one or registered; with a mode in which the table is to be locked by
- * those who lock or change its rows.
+ * active one or registered.
  */
-void
-catalog_begin_for_write(CatalogScan *scan, CatalogIndex which, LOCKMODE mode,
-						Snapshot snapshot)
+static void
+begin(CatalogScan *scan, CatalogIndex which, LOCKMODE mode, Snapshot snapshot)
 {
 	scan->which = which;
 	scan->table = catalog_open_table(which, mode);
@@ -186,7 +184,21 @@ catalog_begin_for_write(CatalogScan *scan, CatalogIndex which, LOCKMODE mode,
 void
 catalog_begin(CatalogScan *scan, CatalogIndex which, Snapshot snapshot)
 {
-	catalog_begin_for_write(scan, which, AccessShareLock, snapshot);
+	begin(scan, which, AccessShareLock, snapshot);
+	scan->for_entries = true;
+}
+
+/*
+ * The same for those who lock rows of the table, which can mean a long wait.
+ * Such a scan gives rows and no index entries, as it has no page of the index
+ * pinned: VACUUM would have to wait for that, and others for VACUUM.
+ */
+void
+catalog_begin_for_locking(CatalogScan *scan, CatalogIndex which,
+						  Snapshot snapshot)
+{
+	begin(scan, which, RowShareLock, snapshot);
+	scan->for_entries = false;
 }
 
 /* Go to where some keys say; any number of times in one scan. */
@@ -202,7 +214,7 @@ seek(CatalogScan *scan, ScanKey keys, int nkeys)
 	{
 		scan->scan = index_beginscan_compat(scan->table, scan->index,
 											scan->snapshot, nkeys);
-		scan->scan->xs_want_itup = true;
+		scan->scan->xs_want_itup = scan->for_entries;
 	}
 	index_rescan(scan->scan, keys, nkeys, NULL, 0);
 }
@@ -478,6 +490,20 @@ catalog_entry_interval(CatalogScan *scan)
 	return during;
 }
 
+/* The interval of the current row of partitions or locks */
+TimeInterval
+catalog_row_interval(CatalogScan *scan)
+{
+	TimeInterval during;
+
+	StaticAssertStmt((int) Anum_partition_start_at == (int) Anum_lock_start_at &&
+					 (int) Anum_partition_end_at == (int) Anum_lock_end_at,
+					 "partition and lock have their intervals in the same columns");
+	(void) catalog_row_time(scan, Anum_partition_start_at, &during.start);
+	(void) catalog_row_time(scan, Anum_partition_end_at, &during.end);
+	return during;
+}
+
 /* An attribute of the current row, valid until the scan moves on. */
 Datum
 catalog_row_value(CatalogScan *scan, int attnum, bool *isnull)
@@ -513,19 +539,6 @@ catalog_row_time(CatalogScan *scan, int attnum, TimestampTz *time)
 
 	*time = isnull ? 0 : DatumGetTimestampTz(value);
 	return !isnull;
-}
-
-/*
- * Leave the index, keeping the row: before a wait, as VACUUM of an index waits
- * for the pins that scans have on its pages.  The scan has no entry until it
- * seeks again.
- */
-void
-catalog_leave_index(CatalogScan *scan)
-{
-	if (scan->scan != NULL)
-		index_endscan(scan->scan);
-	scan->scan = NULL;
 }
 
 /* Close; the locks stay until the transaction ends. */

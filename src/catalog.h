@@ -198,6 +198,7 @@ typedef enum DetailsKey			/* EVENT_BY_PARTITION */
 typedef struct CatalogScan
 {
 	CatalogIndex which;
+	bool		for_entries;	/* it gives index entries */
 	Relation	table;
 	Relation	index;
 	Snapshot	snapshot;
@@ -210,8 +211,8 @@ extern Relation catalog_open_table(CatalogIndex which, LOCKMODE mode);
 extern Relation catalog_reopen_table(CatalogIndex which);
 extern void catalog_begin(CatalogScan *scan, CatalogIndex which,
 						  Snapshot snapshot);
-extern void catalog_begin_for_write(CatalogScan *scan, CatalogIndex which,
-									LOCKMODE mode, Snapshot snapshot);
+extern void catalog_begin_for_locking(CatalogScan *scan, CatalogIndex which,
+									  Snapshot snapshot);
 
 /* Where to look: one for each way in which an index is asked */
 extern void catalog_seek_source(CatalogScan *scan, Datum name_or_digest);
@@ -244,11 +245,11 @@ extern bool catalog_entry_visible(CatalogScan *scan);
 extern bool catalog_next_row(CatalogScan *scan, ScanDirection direction);
 extern Datum catalog_entry_value(CatalogScan *scan, int key_column);
 extern TimeInterval catalog_entry_interval(CatalogScan *scan);
+extern TimeInterval catalog_row_interval(CatalogScan *scan);
 extern Datum catalog_row_value(CatalogScan *scan, int attnum, bool *isnull);
 extern int32 catalog_row_int32(CatalogScan *scan, int attnum);
 extern char *catalog_row_text(CatalogScan *scan, int attnum);
 extern bool catalog_row_time(CatalogScan *scan, int attnum, TimestampTz *time);
-extern void catalog_leave_index(CatalogScan *scan);
 extern void catalog_end(CatalogScan *scan);
 
 /* All members of a group that overlap a window: see overlap_seek(). */

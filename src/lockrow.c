@@ -24,7 +24,7 @@ lockrow_read(CatalogScan *scan, LockRow *row)
 	bool		isnull;
 	Datum		state = catalog_row_value(scan, Anum_lock_state, &isnull);
 
-	row->during = catalog_entry_interval(scan);
+	row->during = catalog_row_interval(scan);
 	row->source_id = catalog_row_int32(scan, Anum_lock_source_id);
 	row->provider_id = catalog_row_int32(scan, Anum_lock_provider_id);
 	row->failed = *VARDATA_ANY(DatumGetTextPP(state)) == 'f';
@@ -100,7 +100,7 @@ lockrow_lock(int32 source_id, int32 provider_id, TimeInterval during,
 		Snapshot	snapshot = current_snapshot();
 		CatalogScan scan;
 
-		catalog_begin_for_write(&scan, LOCK_BY_KEY, RowShareLock, snapshot);
+		catalog_begin_for_locking(&scan, LOCK_BY_KEY, snapshot);
 		catalog_seek_lock(&scan, source_id, provider_id, during);
 		found = catalog_next_row(&scan, ForwardScanDirection);
 		locked = found && row_lock(&scan, LockTupleNoKeyExclusive);

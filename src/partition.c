@@ -78,7 +78,7 @@ partition_holder(const PartitionCall *call)
 void
 partition_read_row(CatalogScan *scan, Partition *partition)
 {
-	partition->during = catalog_entry_interval(scan);
+	partition->during = catalog_row_interval(scan);
 	partition->pending = scan->which == PENDING_BY_KEY;
 	partition->tid = scan->slot->tts_tid;
 	partition->lock = NULL;
@@ -104,7 +104,7 @@ partition_lock_row(CatalogIndex which, int32 provider_id, TimeInterval during,
 	CatalogScan scan;
 	bool		found;
 
-	catalog_begin_for_write(&scan, which, RowShareLock, snapshot);
+	catalog_begin_for_locking(&scan, which, snapshot);
 	catalog_seek_partition(&scan, provider_id, during);
 	found = catalog_next_row(&scan, ForwardScanDirection) &&
 		row_lock(&scan, LockTupleNoKeyExclusive);
