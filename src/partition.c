@@ -389,7 +389,7 @@ lock_partition(PG_FUNCTION_ARGS)
 	Interval   *lease;
 	const char *reason;
 	bool		registers;
-	Change		change;
+	Change		change = {0};
 	TimestampTz lease_expires_at;
 	const TimestampTz *expires = NULL;
 	Verdict		verdict;
@@ -452,7 +452,7 @@ unlock_partition(PG_FUNCTION_ARGS)
 	PartitionCall call;
 	bool		registers;
 	Jsonb	   *details;
-	Change		change;
+	Change		change = {0};
 	const Partition *partition = &change.partition;
 	bool		changes;
 
@@ -496,7 +496,7 @@ fail_partition(PG_FUNCTION_ARGS)
 {
 	PartitionCall call;
 	const char *reason;
-	Change		change;
+	Change		change = {0};
 	bool		changes;
 
 	partition_read_call(fcinfo, 3, 4, &call);
@@ -529,7 +529,7 @@ force_fail_partition(PG_FUNCTION_ARGS)
 {
 	PartitionCall call;
 	const char *reason;
-	Change		change;
+	Change		change = {0};
 	Claim	   *claim = &change.claim;
 	bool		changes;
 

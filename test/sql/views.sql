@@ -72,7 +72,7 @@ BEGIN
     END LOOP;
 END
 $$;
-SELECT pg_temp.scans($$SELECT state FROM partreg.partitions WHERE source_name = 'views' AND provider_name = 'a' AND start_at = '2024-01-02' AND end_at = '2024-01-03'$$);
+SELECT pg_temp.scans($$SELECT state FROM partreg.partitions WHERE source_name = 'views' AND provider_name = 'a' AND start_at = '2024-01-02' AND end_at = '2024-01-03'$$) ORDER BY 1;
 RESET jit;
 RESET enable_seqscan;
 SET SESSION AUTHORIZATION regress_views_reader;
