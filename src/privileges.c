@@ -13,6 +13,7 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -69,7 +70,12 @@ _is_of_this_transaction(PG_FUNCTION_ARGS)
 Datum
 _quotable(PG_FUNCTION_ARGS)
 {
-	char	   *given = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	/* A glance at a huge one: no more than shows a token at the cut. */
+	text	   *start = PG_GETARG_TEXT_P_SLICE(0, 0, 4 * MAX_NAME_LENGTH);
+	int			length = pg_mbcliplen(VARDATA_ANY(start),
+									  VARSIZE_ANY_EXHDR(start),
+									  4 * MAX_NAME_LENGTH);
+	char	   *given = pnstrdup(VARDATA_ANY(start), length);
 
 	PG_RETURN_TEXT_P(cstring_to_text(quotable(given)));
 }

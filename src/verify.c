@@ -130,9 +130,31 @@ typedef struct Mention
 #define EVENTS_ON_A_PAGE	50
 #define DAY					INT64CONST(86400000000)
 
+/*
+ * What is to go into the hash table.  As entries lie all over the memory, each
+ * would be waited for; so a few are called for at once, and come meanwhile.
+ */
+#define QUEUE_LENGTH		32
+
+#ifdef __GNUC__
+#define prefetch(address)	__builtin_prefetch(address)
+#else
+#define prefetch(address)	((void) 0)
+#endif
+
+typedef struct Queued
+{
+	SaidKey		key;
+	int64		event_id;		/* of an event */
+	uint32		hash;
+	uint16		flag;			/* from IN_PENDING on: where it is; else an event's */
+} Queued;
+
 /* One pass, over every passes-th provider */
 typedef struct Pass
 {
+	Queued		queue[QUEUE_LENGTH];
+	int			n_queued;
 	ReturnSetInfo *rsinfo;
 	uint32		passes;
 	uint32		pass;
@@ -275,6 +297,64 @@ is_name(const char *name, size_t length)
 	return true;
 }
 
+/* An event, in the order of the table */
+static void
+note_event(Pass *pass, const Queued *event)
+{
+	bool		found;
+	Said	   *said = said_insert_hash(pass->said, event->key, event->hash, &found);
+
+	if (!found)
+		said->flags = 0;
+	if (!found || event->event_id > said->last)
+	{
+		said->last = event->event_id;
+		if (event->flag == SAID_RETIRED)
+			said->flags = (said->flags & OUT_OF_TURN) | SAID_RETIREMENT;
+		else
+			said->flags &= ~SAID_LAST;
+		said->flags |= event->flag;
+	}
+	else if (event->flag == SAID_RETIRED || (said->flags & SAID_RETIREMENT))
+		said->flags |= OUT_OF_TURN;
+	else
+		said->flags |= event->flag & ~SAID_LAST;
+}
+
+static void
+work_off_queue(Pass *pass)
+{
+	for (int i = 0; i < pass->n_queued; i++)
+	{
+		Queued	   *queued = &pass->queue[i];
+
+		if (queued->flag < IN_PENDING)
+			note_event(pass, queued);
+		else
+		{
+			Said	   *said = said_lookup_hash(pass->said, queued->key, queued->hash);
+
+			if (said != NULL)
+				said->flags |= queued->flag;
+		}
+	}
+	pass->n_queued = 0;
+}
+
+static void
+enqueue(Pass *pass, const SaidKey *key, int64 event_id, uint16 flag)
+{
+	Queued	   *queued = &pass->queue[pass->n_queued++];
+
+	queued->key = *key;
+	queued->event_id = event_id;
+	queued->hash = key_hash(*key);
+	queued->flag = flag;
+	prefetch(&pass->said->data[queued->hash & pass->said->sizemask]);
+	if (pass->n_queued == QUEUE_LENGTH)
+		work_off_queue(pass);
+}
+
 /* What an event does to a partition; *known: is there such an event? */
 static uint16
 event_flag(TupleTableSlot *slot, bool *known)
@@ -359,10 +439,8 @@ static void
 read_event(Pass *pass, TupleTableSlot *slot)
 {
 	SaidKey		key;
-	Said	   *said;
 	bool		is_of_partition;
 	bool		known;
-	bool		found;
 	bool		isnull;
 	int64		id;
 	uint16		flag;
@@ -383,31 +461,7 @@ read_event(Pass *pass, TupleTableSlot *slot)
 	if (!is_of_partition || !is_of_pass(pass, &key))
 		return;
 
-	said = said_insert(pass->said, key, &found);
-	if (!found)
-		said->flags = 0;
-	if (!found || id > said->last)
-	{
-		said->last = id;
-		if (flag == SAID_RETIRED)
-			said->flags = (said->flags & OUT_OF_TURN) | SAID_RETIREMENT;
-		else
-			said->flags &= ~SAID_LAST;
-		said->flags |= flag;
-	}
-	else if (flag == SAID_RETIRED || (said->flags & SAID_RETIREMENT))
-		said->flags |= OUT_OF_TURN;
-	else
-		said->flags |= flag & ~SAID_LAST;
-}
-
-static void
-mark(Pass *pass, SaidKey key, uint16 flag)
-{
-	Said	   *said = said_lookup(pass->said, key);
-
-	if (said != NULL)
-		said->flags |= flag;
+	enqueue(pass, &key, id, flag);
 }
 
 /* Does a partition look wrong by itself?  As _damage_partitions has it. */
@@ -461,7 +515,7 @@ read_partition_of(Pass *pass, TupleTableSlot *slot, bool is_unlocked)
 	if (pass->pass == 0 && partition_is_odd(pass, slot, &key, is_unlocked))
 		give_out(pass, SUSPECT_ROW, 0, 0, &key);
 	if (is_of_pass(pass, &key))
-		mark(pass, key, is_unlocked ? IN_PARTITION : IN_PENDING);
+		enqueue(pass, &key, 0, is_unlocked ? IN_PARTITION : IN_PENDING);
 }
 
 static void
@@ -486,8 +540,8 @@ read_lock(Pass *pass, TupleTableSlot *slot)
 	row_key(slot, Anum_lock_provider_id, Anum_lock_start_at, Anum_lock_end_at,
 			&key);
 	if (is_of_pass(pass, &key))
-		mark(pass, key,
-			 text_is(state, "locked", 6) ? HAS_LOCKED : HAS_FAILED);
+		enqueue(pass, &key, 0,
+				text_is(state, "locked", 6) ? HAS_LOCKED : HAS_FAILED);
 }
 
 static Relation
@@ -515,6 +569,7 @@ read_table(Pass *pass, const char *name, RowReader reader)
 		slot_getallattrs(slot);
 		reader(pass, slot);
 	}
+	work_off_queue(pass);
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(table, NoLock);

@@ -26,8 +26,8 @@ END_EARLIER_TRIES = """
     FROM partreg.locks
     WHERE source_name = 'marts.revenue' AND provider_name = 'airflow'
       AND during = tstzrange(%(start)s, %(end)s) AND state = 'locked'
-      AND starts_with(holder, %(attempts)s)
-      AND split_part(substr(holder, length(%(attempts)s) + 1), ' ', 1)::int < %(try_number)s
+      AND CASE WHEN starts_with(holder, %(attempts)s)
+               THEN split_part(substr(holder, length(%(attempts)s) + 1), ' ', 1)::int < %(try_number)s END
 """
 
 
@@ -51,7 +51,7 @@ def revenue():
     # The task is ended before its lease is over.
     @task(retries=2, retry_delay=timedelta(minutes=1), execution_timeout=timedelta(hours=1))
     def load(data_interval_start=None, data_interval_end=None, ti=None):
-        # A holder of its own for every attempt: run, try, random.
+        # A holder of its own for every attempt: run, try, random; 200 bytes at most.
         attempts = f"{ti.dag_id}/{ti.run_id}/{ti.task_id} try "
         of_this_try = {
             "start": data_interval_start, "end": data_interval_end,

@@ -7,11 +7,15 @@
    --vars '{"day": "2024-01-01"}'.  All hooks are ordinary ones, within the
    transaction of the model. #}
 
+{# Elsewhere (a developer's target, CI) the registry is left alone. #}
+{% macro partreg_target() %}{% do return(execute and target.name in var('partreg_targets', ['prod'])) %}{% endmacro %}
+
+{# flags.SAMPLE is not set in dbt 1.12. #}
+{% macro partreg_sample() %}{% do return(flags.SAMPLE or invocation_args_dict.get('sample')) %}{% endmacro %}
+
 {# Only an invocation that really fills the table may claim it. #}
 {% macro partreg_on() %}
-  {% do return(execute and flags.WHICH in ['run', 'build', 'retry']
-               and not flags.EMPTY and not flags.SAMPLE
-               and target.name in var('partreg_targets', ['prod'])) %}
+  {% do return(partreg_target() and flags.WHICH in ['run', 'build', 'retry'] and not flags.EMPTY and not partreg_sample()) %}
 {% endmacro %}
 
 {# One name for each attempt: dbt makes a new invocation_id at each start. #}
@@ -33,9 +37,11 @@
 {# Are the inputs ready?  Claim, and commit that, so that everybody sees it.
    Are they still, in the snapshot from which the model will read? #}
 {% macro partreg_claim() %}
-  {%- if execute and flags.FULL_REFRESH and target.name in var('partreg_targets', ['prod']) -%}
+  {%- if partreg_target() and flags.FULL_REFRESH -%}
     {{ exceptions.raise_compiler_error(
          "--full-refresh would remove the other days of " ~ this ~ ", which stay ready: retire them first, then DROP TABLE") }}
+  {%- elif partreg_target() and partreg_sample() -%}
+    {{ exceptions.raise_compiler_error("--sample would leave a part of the rows in " ~ this ~ ", which stays ready") }}
   {%- endif -%}
   {%- if partreg_on() -%}
   {{ partreg_assert() }}
@@ -47,9 +53,10 @@
   {%- endif -%}
 {% endmacro %}
 
-{# The day's rows of before, in the transaction of the new ones. #}
+{# The day's rows of before, in the transaction of the new ones; with --empty
+   there are none to take their place. #}
 {% macro partreg_delete(column) %}
-  {%- if partreg_on() and is_incremental() -%}
+  {%- if execute and is_incremental() and not flags.EMPTY -%}
   DELETE FROM {{ this }} WHERE {{ column }} <@ {{ partreg_day() }}
   {%- endif -%}
 {% endmacro %}
