@@ -93,7 +93,7 @@ COMMENT ON VIEW partreg._digest IS 'internal: the digests of all tokens, the old
 -- where the role is gone; elsewhere the name is all there is.
 CREATE VIEW partreg._trusted_role AS
     SELECT t.source_id, t.what, t.name,
-           (t.system, t.database) = (here.system, here.database) AND t.role IS NOT NULL AS is_bound,
+           t.system = here.system AND t.database = here.database AND t.role IS NOT NULL AS is_bound,
            r.rolname AS role_name, namesake.oid IS NOT NULL AS name_exists
       FROM (SELECT s.id, 'the source', s.trusted_role, s.trusted_role_oid, s.trusted_role_system, s.trusted_role_database
               FROM partreg.source s
@@ -412,7 +412,7 @@ CREATE VIEW partreg._damage_history (source_id, problem) AS
       FROM partreg._sequence q
       JOIN (SELECT 'source_id_seq'::name, m.source_id, m.last FROM mentioned m
              UNION ALL
-            SELECT 'provider_id_seq', m.provider_id, m.last FROM mentioned m) m (name, number, last) ON m.name = q.name
+            SELECT 'provider_id_seq' AS name, m.provider_id, m.last FROM mentioned m) m (name, number, last) ON m.name = q.name
      WHERE m.number >= q.next AND m.number > q.greatest
      GROUP BY q.name, q.next;
 COMMENT ON VIEW partreg._damage_history IS

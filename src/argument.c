@@ -38,6 +38,16 @@
 /* in bytes */
 #define MAX_TEXT_LENGTH	500
 
+/*
+ * While the library is new and the extension has not been updated yet, its
+ * functions have fewer arguments; write_begin() then ends the call.
+ */
+static bool
+argument_is_null(FunctionCallInfo fcinfo, int argno)
+{
+	return argno >= PG_NARGS() || PG_ARGISNULL(argno);
+}
+
 /* The name of an argument, for messages. */
 static const char *
 argument_label(FunctionCallInfo fcinfo, int argno)
@@ -63,7 +73,7 @@ argument_label(FunctionCallInfo fcinfo, int argno)
 void
 argument_require(FunctionCallInfo fcinfo, int argno)
 {
-	if (unlikely(PG_ARGISNULL(argno)))
+	if (unlikely(argument_is_null(fcinfo, argno)))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errcondition("bad_argument"),
@@ -133,33 +143,33 @@ text_to_short_cstring(Datum given)
 char *
 argument_text(FunctionCallInfo fcinfo, int argno)
 {
-	return PG_ARGISNULL(argno) ? NULL
+	return argument_is_null(fcinfo, argno) ? NULL
 		: text_to_short_cstring(PG_GETARG_DATUM(argno));
 }
 
 RangeType *
 argument_range(FunctionCallInfo fcinfo, int argno)
 {
-	return PG_ARGISNULL(argno) ? NULL : PG_GETARG_RANGE_P(argno);
+	return argument_is_null(fcinfo, argno) ? NULL : PG_GETARG_RANGE_P(argno);
 }
 
 Interval *
 argument_interval(FunctionCallInfo fcinfo, int argno)
 {
-	return PG_ARGISNULL(argno) ? NULL : PG_GETARG_INTERVAL_P(argno);
+	return argument_is_null(fcinfo, argno) ? NULL : PG_GETARG_INTERVAL_P(argno);
 }
 
 Jsonb *
 argument_jsonb(FunctionCallInfo fcinfo, int argno)
 {
-	return PG_ARGISNULL(argno) ? NULL : PG_GETARG_JSONB_P(argno);
+	return argument_is_null(fcinfo, argno) ? NULL : PG_GETARG_JSONB_P(argno);
 }
 
 /* A boolean whose default is false */
 bool
 argument_flag(FunctionCallInfo fcinfo, int argno)
 {
-	return !PG_ARGISNULL(argno) && PG_GETARG_BOOL(argno);
+	return !argument_is_null(fcinfo, argno) && PG_GETARG_BOOL(argno);
 }
 
 /* No token may be stored where people can read it. */
@@ -236,7 +246,7 @@ argument_reason(FunctionCallInfo fcinfo, int argno)
 	int			length;
 	bool		cut;
 
-	if (PG_ARGISNULL(argno))
+	if (argument_is_null(fcinfo, argno))
 		return NULL;
 	given = beginning(PG_GETARG_DATUM(argno), enough + 1);
 	length = VARSIZE_ANY_EXHDR(given);

@@ -21,14 +21,12 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "argument.h"
-#include "calendar.h"
+#include "bulk.h"
 #include "compat.h"
 #include "condition.h"
 #include "coverage.h"
@@ -36,36 +34,19 @@
 #include "partition.h"
 #include "row.h"
 #include "snapshot.h"
-#include "statement.h"
 #include "transition.h"
 #include "withdraw.h"
 #include "write.h"
 
-PG_FUNCTION_INFO_V1(register_partitions);
 PG_FUNCTION_INFO_V1(lock_partitions);
-PG_FUNCTION_INFO_V1(renew_leases);
 PG_FUNCTION_INFO_V1(unlock_partitions);
 PG_FUNCTION_INFO_V1(fail_partitions);
 PG_FUNCTION_INFO_V1(retire_partitions);
 
-#define BATCH_SIZE			20000
 #define PROGRESS_SECONDS	5
 
-/* What a call is about, and what it has done so far */
-typedef struct Bulk
-{
-	Access		access;
-	TimeInterval during;
-	CommandId	began;
-	Claim		claim;
-	const char *done;			/* a word for it */
-	int64		changed;
-	TimeInterval extent;		/* from the first changed to the last */
-	int64		last_event;
-	TimestampTz last_progress;
-} Bulk;
-
-static void
+/* Authorise, and read what the calls have in common. */
+void
 bulk_begin(const PartitionCall *call, AccessLock lock, const char *done,
 		   Bulk *bulk)
 {
@@ -83,7 +64,7 @@ bulk_begin(const PartitionCall *call, AccessLock lock, const char *done,
 }
 
 /* Write the events of a batch, and count them. */
-static void
+void
 bulk_record(Bulk *bulk, const char *what, const char *holder,
 			const char *reason, Jsonb *details, const IntervalSet *changed)
 {
@@ -106,7 +87,8 @@ bulk_record(Bulk *bulk, const char *what, const char *holder,
 	bulk->changed += changed->count;
 }
 
-static void
+/* Answer to a cancel, and tell every few seconds how far the call is. */
+void
 bulk_progress(Bulk *bulk)
 {
 	TimestampTz now = GetCurrentTimestamp();
@@ -122,7 +104,7 @@ bulk_progress(Bulk *bulk)
 }
 
 /* One notification for all, with the id of the last event */
-static void
+void
 bulk_notify(const Bulk *bulk, const char *what)
 {
 	Event		event = {
@@ -131,180 +113,6 @@ bulk_notify(const Bulk *bulk, const char *what)
 
 	if (bulk->changed > 0)
 		history_notify(&event, bulk->last_event, bulk->changed);
-}
-
-/* Registering */
-
-/* Has the provider unlocked anything there? */
-static bool
-overlaps_supplied(const Bulk *bulk, TimeInterval window)
-{
-	Snapshot	snapshot = latest_snapshot();
-	OverlapScan overlap;
-	bool		found;
-
-	overlap_begin(&overlap, PARTITION_BY_KEY, NULL, snapshot);
-	overlap_seek(&overlap, bulk->access.provider_id, window);
-	found = overlap_next(&overlap);
-	overlap_end(&overlap);
-	UnregisterSnapshot(snapshot);
-	return found;
-}
-
-/*
- * Leave out of some steps those that have been unlocked; with `inserted`, they
- * were inserted in vain, as somebody moved them to the other table meanwhile.
- */
-static void
-leave_out_supplied(const Bulk *bulk, IntervalSet *steps, bool inserted)
-{
-	TimeInterval window;
-	size_t		kept = 0;
-
-	if (steps->count == 0)
-		return;
-	window.start = steps->items[0].start;
-	window.end = steps->items[steps->count - 1].end;
-	if (!overlaps_supplied(bulk, window))
-		return;
-	for (size_t i = 0; i < steps->count; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!partition_is_supplied(bulk->access.provider_id, steps->items[i]))
-			steps->items[kept++] = steps->items[i];
-		else if (inserted)
-			partition_take_back(bulk->access.provider_id, steps->items[i]);
-	}
-	steps->count = kept;
-}
-
-static void
-fill_pending(void *arg, size_t n, Datum *values, bool *nulls)
-{
-	const Bulk *bulk = ((void **) arg)[0];
-	const IntervalSet *steps = ((void **) arg)[1];
-	TimeInterval step = steps->items[n];
-
-	memset(nulls, false, Natts_pending * sizeof(bool));
-	values[Anum_partition_provider_id - 1] =
-		Int32GetDatum(bulk->access.provider_id);
-	values[Anum_partition_length_class - 1] = Int16GetDatum(length_class(step));
-	values[Anum_partition_start_at - 1] = TimestampTzGetDatum(step.start);
-	values[Anum_partition_end_at - 1] = TimestampTzGetDatum(step.end);
-	values[Anum_partition_registered_at - 1] =
-		TimestampTzGetDatum(bulk->claim.now);
-}
-
-/* Insert a batch as if all of it were new; arg: the bulk and the steps. */
-static void
-insert_new(void *arg)
-{
-	const IntervalSet *steps = ((void **) arg)[1];
-
-	row_insert_many(PENDING_BY_KEY, steps->count, fill_pending, arg);
-}
-
-/*
- * Insert those that are new; the others are left out of `steps`.  ON CONFLICT
- * takes several times as long, so that is left for those batches that need it.
- */
-static void
-insert_steps(Bulk *bulk, IntervalSet *steps)
-{
-	static Statement insert_missing = {
-		"INSERT INTO partreg.pending (provider_id, length_class, start_at, end_at, registered_at)"
-		" SELECT $1, b.length_class, b.start_at, b.end_at, $2"
-		"   FROM unnest($3, $4, $5) AS b (length_class, start_at, end_at)"
-		" ON CONFLICT (provider_id, length_class, start_at, end_at) DO NOTHING"
-		" RETURNING start_at, end_at"
-	};
-	void	   *arg[2] = {bulk, steps};
-	Parameters	parameters = {0};
-	Datum	   *classes;
-	Datum	   *starts;
-	Datum	   *ends;
-	int			count = (int) steps->count;
-
-	if (count == 0 ||
-		statements_attempt(insert_new, arg, ERRCODE_UNIQUE_VIOLATION))
-		return;
-
-	classes = palloc(count * sizeof(Datum));
-	starts = palloc(count * sizeof(Datum));
-	ends = palloc(count * sizeof(Datum));
-	for (int i = 0; i < count; i++)
-	{
-		classes[i] = Int16GetDatum(length_class(steps->items[i]));
-		starts[i] = TimestampTzGetDatum(steps->items[i].start);
-		ends[i] = TimestampTzGetDatum(steps->items[i].end);
-	}
-	param_int4(&parameters, bulk->access.provider_id);
-	param_time(&parameters, bulk->claim.now);
-	param_int2_array(&parameters, classes, count);
-	param_time_array(&parameters, starts, count);
-	param_time_array(&parameters, ends, count);
-	steps->count = statement_run(&insert_missing, &parameters);
-	for (uint64 i = 0; i < steps->count; i++)
-		steps->items[i] = result_interval(i, 1);
-}
-
-/*
- * register_partitions(source_name text, provider_name text, during tstzrange,
- *					   step interval, access_token text DEFAULT NULL,
- *					   time_zone text DEFAULT 'UTC')
- *		returns bigint: how many are new
- *
- * Errors: 22004, 42501, 42704, 22023 (also: not a whole number of steps, or too
- * many).
- */
-Datum
-register_partitions(PG_FUNCTION_ARGS)
-{
-	PartitionCall call;
-	Interval   *step;
-	char	   *time_zone;
-	Bulk		bulk;
-	Calendar	calendar;
-	CalendarWalk walk;
-	MemoryContext memory;
-	bool		more = true;
-
-	partition_read_call(fcinfo, 4, -1, &call);
-	argument_require(fcinfo, 3);
-	step = argument_interval(fcinfo, 3);
-	time_zone = argument_text(fcinfo, 5);
-
-	write_begin("register_partitions()");
-	bulk_begin(&call, ACCESS_WRITE, "registered", &bulk);
-	bulk.during = check_interval(call.range);
-	calendar_init(&calendar, step, time_zone, bulk.during.start);
-	(void) calendar_steps(&calendar, bulk.during.end);
-	calendar_walk_begin(&walk, &calendar);
-
-	memory = AllocSetContextCreate(CurrentMemoryContext,
-								   "partreg batch of partitions",
-								   ALLOCSET_DEFAULT_SIZES);
-	while (more)
-	{
-		MemoryContext old = MemoryContextSwitchTo(memory);
-		IntervalSet steps = {0};
-		TimeInterval next;
-
-		while (steps.count < BATCH_SIZE &&
-			   (more = calendar_walk_next(&walk, bulk.during.end, &next)))
-			interval_set_add(&steps, next);
-		bulk.claim.now = GetCurrentTimestamp();
-		leave_out_supplied(&bulk, &steps, false);
-		insert_steps(&bulk, &steps);
-		leave_out_supplied(&bulk, &steps, true);
-		bulk_record(&bulk, "register_partition", NULL, NULL, NULL, &steps);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(memory);
-		bulk_progress(&bulk);
-	}
-	bulk_notify(&bulk, "register_partition");
-	write_end();
-	PG_RETURN_INT64(bulk.changed);
 }
 
 /* Batches of what there is */
@@ -735,89 +543,6 @@ fail_partitions(PG_FUNCTION_ARGS)
 	bulk.claim.call = CALL_FAIL;
 	for_each_batch(&bulk, fail_work, reason);
 	bulk_notify(&bulk, "fail");
-	write_end();
-	PG_RETURN_INT64(bulk.changed);
-}
-
-/*
- * renew_leases(source_name text, provider_name text, during tstzrange,
- *				lease interval, access_token text DEFAULT NULL,
- *				holder text DEFAULT NULL)
- *		returns bigint: how many leases were renewed
- *
- * Of every lock of this holder within the range.  Like renew_lease(), it waits
- * for nobody but those who are changing one of these very partitions; so it goes
- * by the lock rows, and locks the partitions of no others.
- *
- * Errors: 22004, 42501, 42704, 22023, 55006 (the holder has no lock there).
- */
-Datum
-renew_leases(PG_FUNCTION_ARGS)
-{
-	static const CatalogIndex tables[] = {PENDING_BY_KEY, PARTITION_BY_KEY};
-	PartitionCall call;
-	Interval   *lease;
-	Bulk		bulk;
-	LockRowSet	locks = {0};
-	LockRow		row = {.has_lease = true};
-	int64		duration;
-
-	partition_read_call(fcinfo, 4, 5, &call);
-	argument_require(fcinfo, 3);
-	lease = argument_interval(fcinfo, 3);
-
-	write_begin("renew_leases()");
-	bulk_begin(&call, ACCESS_UNLOCKED, "renewed", &bulk);
-	bulk.claim.call = CALL_RENEW;
-	duration = check_duration(lease, "lease");
-	lockrow_compare_snapshots(bulk.access.source_id, bulk.access.provider_id,
-							  bulk.during);
-	lockrow_collect(bulk.access.source_id, bulk.access.provider_id, -1,
-					bulk.during, &locks);
-	for (int i = 0; i < lengthof(tables); i++)
-	{
-		for (size_t j = 0; j < locks.count; j++)
-		{
-			LockRow    *lock = &locks.items[j];
-			Partition	partition;
-
-			CHECK_FOR_INTERRUPTS();
-			partition.lock = lock;
-			if (transition_judge(&bulk.claim, &partition) == VERDICT_RENEW)
-				(void) partition_lock_row(tables[i], bulk.access.provider_id,
-										  lock->during, &partition);
-		}
-	}
-	/* The provider may have been revoked during a wait, its locks failed. */
-	access_provider(call.source_name, call.provider_name, call.token,
-					ACCESS_UNLOCKED, &bulk.access);
-	bulk.claim.now = GetCurrentTimestamp();
-	row.lease_expires_at = timestamp_after(bulk.claim.now, duration);
-	for (size_t j = 0; j < locks.count; j++)
-	{
-		LockRow		lock;
-		Partition	partition = {.lock = &lock};
-
-		CHECK_FOR_INTERRUPTS();
-		partition.lock = &locks.items[j];
-		if (transition_judge(&bulk.claim, &partition) != VERDICT_RENEW ||
-			!lockrow_lock(bulk.access.source_id, bulk.access.provider_id,
-						  locks.items[j].during, &lock))
-			continue;
-		partition.lock = &lock;
-		if (transition_judge(&bulk.claim, &partition) != VERDICT_RENEW)
-			continue;
-		renew(&partition, &row, NULL);
-		bulk.changed++;
-	}
-	if (bulk.changed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errcondition("lock_lost"),
-				 errmsg("holder \"%s\" has no lock on a partition of provider \"%s\" within the range",
-						quotable(bulk.claim.holder),
-						quotable(bulk.access.provider_name)),
-				 errhint("Roll back what was done under a lock; the view partreg.locks lists the locks there are.")));
 	write_end();
 	PG_RETURN_INT64(bulk.changed);
 }

@@ -147,6 +147,24 @@ catalog_open_table(CatalogIndex which, LOCKMODE mode)
 	return table;
 }
 
+/*
+ * Are the tables those that this library knows?  Not between the installation
+ * of its files and the update of the extension.
+ */
+void
+catalog_check_version(void)
+{
+	Relation	table = catalog_open_table(SOURCE_BY_NAME, AccessShareLock);
+	int			natts = RelationGetNumberOfAttributes(table);
+
+	table_close(table, NoLock);
+	if (natts != Natts_source)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the extension partition_registry is not of the version of its library"),
+				 errhint("Run ALTER EXTENSION partition_registry UPDATE.")));
+}
+
 static Relation
 open_index(CatalogIndex which, LOCKMODE mode)
 {

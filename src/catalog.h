@@ -208,6 +208,7 @@ typedef struct CatalogScan
 } CatalogScan;
 
 extern Relation catalog_open_table(CatalogIndex which, LOCKMODE mode);
+extern void catalog_check_version(void);
 extern Relation catalog_reopen_table(CatalogIndex which);
 extern void catalog_begin(CatalogScan *scan, CatalogIndex which,
 						  Snapshot snapshot);

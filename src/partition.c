@@ -12,13 +12,9 @@
  * the partition's row FOR NO KEY UPDATE, then whatever is written.  Two calls on
  * one partition take turns on its row; calls on different ones do not meet,
  * save for first unlocks that add the same instants (coverage.c).
- *
- * A renewal does not lock the provider's row: it takes nothing that somebody
- * else may want, and must not wait for a withdrawal of other partitions.
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -31,13 +27,10 @@
 #include "partition.h"
 #include "row.h"
 #include "snapshot.h"
-#include "statement.h"
 #include "transition.h"
 #include "write.h"
 
-PG_FUNCTION_INFO_V1(register_partition);
 PG_FUNCTION_INFO_V1(lock_partition);
-PG_FUNCTION_INFO_V1(renew_lease);
 PG_FUNCTION_INFO_V1(unlock_partition);
 PG_FUNCTION_INFO_V1(fail_partition);
 PG_FUNCTION_INFO_V1(force_fail_partition);
@@ -197,134 +190,6 @@ take_or_register(const Access *access, TimeInterval during,
 		if (partition_register(access, during, now))
 			history_record(&event);
 	}
-}
-
-/* Registering */
-
-typedef struct KnownKey
-{
-	int32		provider_id;
-	TimeInterval during;
-} KnownKey;
-
-static uint64
-sum_supplied(Snapshot snapshot, const void *arg)
-{
-	const KnownKey *key = arg;
-	CatalogScan scan;
-	uint64		sum = 0;
-
-	catalog_begin(&scan, PARTITION_BY_KEY, snapshot);
-	catalog_seek_partition(&scan, key->provider_id, key->during);
-	if (catalog_next_row(&scan, ForwardScanDirection))
-		sum = snapshot_sum(0, &scan.slot->tts_tid);
-	catalog_end(&scan);
-	return sum;
-}
-
-/* Has a partition been unlocked, by what is committed now? */
-bool
-partition_is_supplied(int32 provider_id, TimeInterval during)
-{
-	KnownKey key = {provider_id, during};
-	Snapshot	snapshot = latest_snapshot();
-	bool		supplied = sum_supplied(snapshot, &key) != 0;
-
-	UnregisterSnapshot(snapshot);
-	snapshot_compare(sum_supplied, &key);
-	return supplied;
-}
-
-static void
-param_key(Parameters *parameters, int32 provider_id, TimeInterval during)
-{
-	param_int4(parameters, provider_id);
-	param_datum(parameters, INT2OID, Int16GetDatum(length_class(during)));
-	param_time(parameters, during.start);
-	param_time(parameters, during.end);
-}
-
-/* Take back the registration of a partition that was in the other table. */
-void
-partition_take_back(int32 provider_id, TimeInterval during)
-{
-	static Statement delete = {
-		"DELETE FROM partreg.pending"
-		" WHERE provider_id = $1 AND length_class = $2 AND start_at = $3 AND end_at = $4"
-	};
-	Parameters	key = {0};
-
-	param_key(&key, provider_id, during);
-	statement_run(&delete, &key);
-}
-
-/*
- * Register a partition; false: it is known.  Waits for an open transaction that
- * is registering it, or is unlocking it for the first time; after the latter it
- * is in the other table, hence the second look.
- */
-bool
-partition_register(const Access *access, TimeInterval during, TimestampTz now)
-{
-	static Statement insert = {
-		"INSERT INTO partreg.pending (provider_id, length_class, start_at, end_at, registered_at)"
-		" VALUES ($1, $2, $3, $4, $5)"
-		" ON CONFLICT (provider_id, length_class, start_at, end_at) DO NOTHING"
-	};
-	Parameters	row = {0};
-
-	if (partition_is_supplied(access->provider_id, during))
-		return false;
-	param_key(&row, access->provider_id, during);
-	param_time(&row, now);
-	if (statement_run(&insert, &row) == 0)
-		return false;
-	if (!partition_is_supplied(access->provider_id, during))
-		return true;
-	partition_take_back(access->provider_id, during);
-	return false;
-}
-
-/*
- * register_partition(source_name text, provider_name text, during tstzrange,
- *					  access_token text DEFAULT NULL,
- *					  if_not_exists boolean DEFAULT false)
- *		returns boolean: it is new
- *
- * Errors: 22004, 42501, 42704 (provider), 22023, 42710.
- */
-Datum
-register_partition(PG_FUNCTION_ARGS)
-{
-	PartitionCall call;
-	bool		if_not_exists;
-	Access		access;
-	TimeInterval during;
-	Event		event = {.event = "register_partition"};
-	bool		is_new;
-
-	partition_read_call(fcinfo, 3, -1, &call);
-	if_not_exists = argument_flag(fcinfo, 4);
-
-	write_begin("register_partition()");
-	access_provider(call.source_name, call.provider_name, call.token,
-					ACCESS_WRITE, &access);
-	during = check_interval(call.range);
-	event.access = &access;
-	event.during = &during;
-	event.at = GetCurrentTimestamp();
-	is_new = partition_register(&access, during, event.at);
-	if (is_new)
-		history_record(&event);
-	else if (!if_not_exists)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errcondition("already_exists"),
-				 errmsg("partition %s of provider \"%s\" already exists",
-						show_interval(during), quotable(access.provider_name)),
-				 errhint("With if_not_exists => true this is no error.")));
-	write_end();
-	PG_RETURN_BOOL(is_new);
 }
 
 /* Changes of the state */
@@ -553,57 +418,6 @@ lock_partition(PG_FUNCTION_ARGS)
 	}
 	write_end();
 	PG_RETURN_BOOL(verdict != VERDICT_RENEW);
-}
-
-/*
- * renew_lease(source_name text, provider_name text, during tstzrange,
- *			   lease interval, access_token text DEFAULT NULL,
- *			   holder text DEFAULT NULL)
- *		returns timestamptz: when the lease ends now
- *
- * Never takes a lock.  Leaves no event.  Waits for nobody but an open
- * transaction that is changing this very partition.
- *
- * Errors: 22004, 42501, 42704, 22023, 55006 (the holder does not have the lock).
- */
-Datum
-renew_lease(PG_FUNCTION_ARGS)
-{
-	PartitionCall call;
-	Interval   *lease;
-	Change		change;
-	Claim	   *claim = &change.claim;
-	TimestampTz lease_expires_at;
-
-	partition_read_call(fcinfo, 4, 5, &call);
-	argument_require(fcinfo, 3);
-	lease = argument_interval(fcinfo, 3);
-
-	write_begin("renew_lease()");
-	access_provider(call.source_name, call.provider_name, call.token,
-					ACCESS_UNLOCKED, &change.access);
-	change.during = check_interval(call.range);
-	claim->call = CALL_RENEW;
-	claim->access = &change.access;
-	claim->holder = partition_holder(&call);
-	claim->named = true;
-	claim->bulk = false;
-	partition_take(&change.access, change.during, &change.partition,
-				   &change.lock);
-	/* The provider may have been revoked during the wait, its locks failed. */
-	access_provider(call.source_name, call.provider_name, call.token,
-					ACCESS_UNLOCKED, &change.access);
-	change.partition.lock =
-		lockrow_lock(change.access.source_id, change.access.provider_id,
-					 change.during, &change.lock) ? &change.lock : NULL;
-	claim->now = GetCurrentTimestamp();
-	(void) transition_allow(claim, &change.partition);
-
-	lease_expires_at = timestamp_after(claim->now,
-									   check_duration(lease, "lease"));
-	renew_lock(&change, &lease_expires_at, NULL);
-	write_end();
-	PG_RETURN_TIMESTAMPTZ(lease_expires_at);
 }
 
 /* Has the last unlock said the same? */

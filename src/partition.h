@@ -38,8 +38,6 @@ extern void partition_read_call(FunctionCallInfo fcinfo, int token_argno,
 extern const char *partition_holder(const PartitionCall *call);
 extern bool partition_register(const Access *access, TimeInterval during,
 							   TimestampTz now);
-extern bool partition_is_supplied(int32 provider_id, TimeInterval during);
-extern void partition_take_back(int32 provider_id, TimeInterval during);
 extern char *partition_list_neighbours(const Access *access,
 									   TimeInterval during);
 extern void partition_read_row(CatalogScan *scan, Partition *partition);

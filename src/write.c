@@ -21,6 +21,7 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "catalog.h"
 #include "compat.h"
 #include "write.h"
 
@@ -104,6 +105,7 @@ write_begin(const char *function)
 	PreventCommandIfReadOnly(function);
 	PreventCommandIfParallelMode(function);
 	PreventCommandDuringRecovery(function);
+	catalog_check_version();
 
 	watch_transactions();
 	call_nest_level = GetCurrentTransactionNestLevel();
