@@ -800,15 +800,18 @@ class Registry:
         self.permitted(caller, 'unlock_partition')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        start, end = finite(during)
-        self.either(lambda: register or self.partition(source, provider_name, during),
-                    lambda: self.usable(holder, details=details))
-        if (provider_name, start, end) not in source.partitions:
-            if holder is not None and not override:
+        key = provider_name, *finite(during)
+
+        def own():
+            if not register or key in source.partitions:
+                self.check_unlock(self.partition(source, provider_name, during), caller, holder, override)
+            elif holder is not None and not override:
                 # What is new was never locked.
                 raise lock_lost()
-            self.add(source, provider_name, start, end)
-        return self.unlock(source, source.partitions[provider_name, start, end], caller, holder, override, details)
+
+        self.either(own, lambda: self.usable(holder, details=details))
+        self.add(source, *key)
+        return self.unlock(source, source.partitions[key], caller, holder, override, details)
 
     def unlock_partitions(self, caller, source_name, provider_name, during, access_token=None,
                           holder=None, details=None):
@@ -988,13 +991,16 @@ class Registry:
         self.event(source, event, p.provider, p, holder, p.reason)
         return True
 
-    def unlock(self, source, p, caller, holder, override, details=None):
+    def check_unlock(self, p, caller, holder, override):
         if not override and holder is None:
             self.check_unclaimed(p, caller)
         elif not override and not self.has_lock(p, holder):
             if p.last == ('unlock', holder):
                 raise Refused('55000', 'done_already')
             raise lock_lost()
+
+    def unlock(self, source, p, caller, holder, override, details=None):
+        self.check_unlock(p, caller, holder, override)
         details = details and details.value
         if p.state == 'unlocked':
             # Nothing was claimed, or it would have been refused.
