@@ -59,6 +59,9 @@
 /* How many spans to walk over before leaping to the one that is wanted */
 #define MAX_STEPS		8
 
+/* By how much the pieces that are put back beside a cut grow */
+#define PIECE_GROWTH	4
+
 /* After so many leaps between providers, read all spans in the window. */
 #define MAX_LEAPS		16
 
@@ -580,11 +583,12 @@ sum_withdrawal(Snapshot snapshot, const void *arg)
 }
 
 /*
- * Put back what is left of a span beside a cut, in pieces that double in length
- * away from the cut.  What is withdrawn next is likely to lie beside it, and
- * then touches a small piece: one large span, cut again and again within a
- * transaction, would leave as many dead versions of itself, which each further
- * cut had to pass by.  The pieces are joined again like all others.
+ * Put back what is left of a span beside a cut, in pieces of which each is
+ * several times as long as the one nearer to the cut.  What is withdrawn next is
+ * likely to lie beside it, and then touches a small piece: one large span, cut
+ * again and again within a transaction, would leave as many dead versions of
+ * itself, which each further cut had to pass by.  The pieces are joined again
+ * like all others.
  */
 static void
 insert_rest(const Access *access, TimeInterval rest, int64 width,
@@ -596,7 +600,7 @@ insert_rest(const Access *access, TimeInterval rest, int64 width,
 	{
 		TimeInterval piece = rest;
 
-		if ((uint64) rest.end - (uint64) rest.start > 2 * (uint64) length)
+		if ((uint64) rest.end - (uint64) rest.start > PIECE_GROWTH * (uint64) length)
 		{
 			if (cut_at_start)
 				piece.end = rest.start + length;
@@ -608,8 +612,8 @@ insert_rest(const Access *access, TimeInterval rest, int64 width,
 			rest.start = piece.end;
 		else
 			rest.end = piece.start;
-		if (length <= PG_INT64_MAX / 4)
-			length *= 2;
+		if (length <= PG_INT64_MAX / (PIECE_GROWTH * PIECE_GROWTH))
+			length *= PIECE_GROWTH;
 	}
 }
 
