@@ -156,9 +156,8 @@ my @calls = (
 	[ $job, 't', 'lock_partition', 's', 'p', $day, $token, 'me', '1 hour', 'why' ],
 	[ $job, '1', 'renew_leases', 's', 'p', $day, '1 hour', $token, 'me' ],
 	[ $job, 't', 'fail_partition', 's', 'p', $day, $token, 'me', 'why' ],
-	[ $job, 't', 'unlock_partition', 's', 'p', $day, $token ],
-	[ $job, '1', 'fail_partitions', 's', 'p', $day, $token, undef, 'why' ],
 	[ $job, 't', 'unlock_partition', 's', 'p', $day, $token, undef, 'f', '{"rows": 1}' ],
+	[ $job, '6', 'fail_partitions', 's', 'p', $hours, $token, undef, 'why' ],
 	[ $job, '6', 'lock_partitions', 's', 'p', $hours, $token, 'me', '1 hour', 'why' ],
 	[ $job, '6', 'unlock_partitions', 's', 'p', $hours, $token, 'me' ],
 	[ $reading, 't', 'check_readiness', 's', $day ],
@@ -499,7 +498,7 @@ my @huge = (
 for my $case (@huge)
 {
 	my ($sqlstate, $function, @arguments) = @$case;
-	my $where = 1 + (grep { length $arguments[$_] > 1000 } 0 .. $#arguments)[0];
+	my $where = 1 + (grep { length($arguments[$_] // "") > 1000 } 0 .. $#arguments)[0];
 	my $error;
 	my $took = seconds(
 		sub {
