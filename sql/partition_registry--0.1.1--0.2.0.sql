@@ -972,6 +972,12 @@ CREATE FUNCTION partreg.advance_sequences()
 DECLARE
     target record;
 BEGIN
+    -- Also where nothing lags and nothing would be written.
+    IF current_setting('transaction_read_only')::boolean THEN
+        RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
+            MESSAGE = 'cannot execute advance_sequences() in a read-only transaction',
+            HINT = 'Call it on the primary server, in a transaction that may write.';
+    END IF;
     FOR target IN
         SELECT q.name, greatest(q.greatest, m.number) AS greatest
           FROM partreg._sequence q
