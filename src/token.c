@@ -104,7 +104,10 @@ token_digest(const char *token, TokenDigest *digest)
 	if (pg_cryptohash_init(ctx) < 0 ||
 		pg_cryptohash_update(ctx, (const uint8 *) token, length) < 0 ||
 		pg_cryptohash_final(ctx, digest->bytes, sizeof(digest->bytes)) < 0)
-		elog(ERROR, "could not compute the digest of an access token");
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg_internal("could not compute SHA-256 digest: %s",
+								 pg_cryptohash_error(ctx))));
 	pg_cryptohash_free(ctx);
 }
 
