@@ -57,6 +57,9 @@ typedef struct Request
 	const char *token;			/* NULL: by trusted role */
 	bool		of_source;		/* what opens the provider is not enough */
 	Credential	named;			/* of a caller who needs no token, or NONE */
+	/* What authorize() makes of the token */
+	TokenKind	kind;
+	TokenDigest digest;
 } Request;
 
 void
@@ -142,12 +145,11 @@ is_trusted(const Party *party)
  * provider.
  */
 static Credential
-find_credential(const Request *request, TokenKind kind,
-				const TokenDigest *digest, const Party *source,
+find_credential(const Request *request, const Party *source,
 				const Party *provider, bool *of_source)
 {
-	Match		opens_source = party_compare_token(digest, source);
-	Match		opens_provider = party_compare_token(digest, provider);
+	Match		opens_source = party_compare_token(&request->digest, source);
+	Match		opens_provider = party_compare_token(&request->digest, provider);
 
 	*of_source = true;
 	if (request->named != CREDENTIAL_NONE)
@@ -159,7 +161,7 @@ find_credential(const Request *request, TokenKind kind,
 			access_deny();
 		return CREDENTIAL_TRUSTED_ROLE;
 	}
-	if (kind == TOKEN_SOURCE)
+	if (request->kind == TOKEN_SOURCE)
 	{
 		if (opens_source == MATCH_NONE)
 			access_deny();
@@ -174,31 +176,27 @@ find_credential(const Request *request, TokenKind kind,
 		: CREDENTIAL_PROVIDER_TOKEN;
 }
 
-/* One judgement: denies, or says what the caller is entitled to. */
+/*
+ * One judgement: denies, or says what the caller is entitled to.  `version` is
+ * set to the place of the row that is to be locked.
+ */
 static void
-judge(const Request *request, Access *access)
+judge(const Request *request, Access *access, ItemPointer version)
 {
-	Snapshot	snapshot;
+	Snapshot	snapshot = latest_snapshot();
 	Party		source = {0};
 	Party		provider = {0};
-	TokenDigest digest;
-	TokenKind	kind;
 
-	kind = token_parse(request->token == NULL ? "" : request->token, &digest);
-	if (request->token != NULL && kind == TOKEN_MALFORMED)
-		access_deny();
-
-	snapshot = latest_snapshot();
 	if (request->source_name == NULL)
-		party_find_by_token(&digest, snapshot, &source);
+		party_find_by_token(&request->digest, snapshot, &source);
 	else
 		party_find_source(request->source_name, snapshot, &source);
 	if (request->provider_name != NULL)
 		party_find_provider(source.id, request->provider_name, snapshot, &provider);
 	UnregisterSnapshot(snapshot);
 
-	access->credential = find_credential(request, kind, &digest, &source,
-										 &provider, &access->of_source);
+	access->credential = find_credential(request, &source, &provider,
+										 &access->of_source);
 	if (source.id == 0)
 		raise_unknown_source(request->source_name);
 	if (request->provider_name != NULL && provider.id == 0)
@@ -208,11 +206,16 @@ judge(const Request *request, Access *access)
 	access->provider_id = provider.id;
 	access->provider_name = provider.name;
 	access->revoked = provider.revoked;
+	*version = request->provider_name != NULL ? provider.version
+		: source.version;
 }
 
-/* Lock the row of a source or provider that was there a moment ago. */
-static void
-lock_party(CatalogIndex which, int32 id, AccessLock lock)
+/*
+ * Lock the row of a source or provider that was there a moment ago.  True: it
+ * is the version that was judged, and nobody had to be waited for.
+ */
+static bool
+lock_party(CatalogIndex which, int32 id, AccessLock lock, ItemPointer judged)
 {
 	static const LockTupleMode modes[] = {
 		[ACCESS_WRITE] = LockTupleKeyShare,
@@ -221,17 +224,21 @@ lock_party(CatalogIndex which, int32 id, AccessLock lock)
 	};
 	Snapshot	snapshot = current_snapshot();
 	CatalogScan scan;
+	bool		waited;
+	bool		as_judged = false;
 
 	catalog_begin_for_locking(&scan, which, snapshot);
 	catalog_seek_number(&scan, id);
 	if (catalog_next_row(&scan, ForwardScanDirection))
 	{
-		(void) row_lock(&scan, modes[lock]);
+		as_judged = row_lock_told(&scan, modes[lock], &waited) && !waited &&
+			ItemPointerEquals(&scan.slot->tts_tid, judged);
 	}
 	else if (IsolationUsesXactSnapshot())
 		raise_concurrent_change();	/* The snapshot is too old to know it. */
 	catalog_end(&scan);
 	UnregisterSnapshot(snapshot);
+	return as_judged;
 }
 
 /*
@@ -257,24 +264,34 @@ refuse_renamed_source(const Access *access)
 /*
  * Judge, lock the row, and judge again, until what is judged is what is locked:
  * it may have been dropped, or renamed, and another one of its name been
- * registered meanwhile.
+ * registered meanwhile.  Where the lock was had at once, on the very version
+ * that was judged, nothing of that can be, and the judgement stands.
  */
 static void
-authorize(const Request *request, AccessLock lock, Access *access)
+authorize(Request *request, AccessLock lock, Access *access)
 {
 	bool		of_provider = request->provider_name != NULL;
+	ItemPointerData version;
 	int32		locked;
 	int32		judged;
 
-	judge(request, access);
+	if (request->token != NULL)
+	{
+		request->kind = token_parse(request->token, &request->digest);
+		if (request->kind == TOKEN_MALFORMED)
+			access_deny();
+	}
+	judge(request, access, &version);
 	if (lock == ACCESS_UNLOCKED)
 		return;
 	judged = of_provider ? access->provider_id : access->source_id;
 	do
 	{
 		locked = judged;
-		lock_party(of_provider ? PROVIDER_BY_ID : SOURCE_BY_ID, locked, lock);
-		judge(request, access);
+		if (lock_party(of_provider ? PROVIDER_BY_ID : SOURCE_BY_ID, locked,
+					   lock, &version))
+			break;
+		judge(request, access, &version);
 		judged = of_provider ? access->provider_id : access->source_id;
 	} while (judged != locked);
 	if (of_provider)

@@ -91,6 +91,7 @@ read_party(CatalogScan *scan, const PartyColumns *columns, Party *party)
 															  &isnull));
 	party->revoked = columns->revoked_at != 0 &&
 		catalog_row_time(scan, columns->revoked_at, &until);
+	party->version = scan->slot->tts_tid;
 }
 
 /* Both tokens are always compared, each in constant time. */

@@ -5,6 +5,7 @@
 #ifndef PARTREG_PARTY_H
 #define PARTREG_PARTY_H
 
+#include "storage/itemptr.h"
 #include "token.h"
 #include "utils/snapshot.h"
 
@@ -20,6 +21,7 @@ typedef struct Party
 	int64		role_system;
 	Oid			role_database;
 	bool		revoked;
+	ItemPointerData version;	/* of the row that all this was read from */
 } Party;
 
 /* Does a token open a source or provider? */

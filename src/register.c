@@ -308,6 +308,8 @@ register_partitions(PG_FUNCTION_ARGS)
 	calendar_init(&calendar, step, time_zone, bulk.during.start);
 	(void) calendar_steps(&calendar, bulk.during.end);
 	calendar_walk_begin(&walk, &calendar);
+	/* One time for all, so that they are alike in explain_readiness(). */
+	bulk.claim.now = GetCurrentTimestamp();
 
 	memory = AllocSetContextCreate(CurrentMemoryContext,
 								   "partreg batch of partitions",
@@ -321,7 +323,6 @@ register_partitions(PG_FUNCTION_ARGS)
 		while (steps.count < BATCH_SIZE &&
 			   (more = calendar_walk_next(&walk, bulk.during.end, &next)))
 			interval_set_add(&steps, next);
-		bulk.claim.now = GetCurrentTimestamp();
 		leave_out_supplied(&bulk, &steps, false);
 		insert_steps(&bulk, &steps);
 		leave_out_supplied(&bulk, &steps, true);

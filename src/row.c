@@ -29,25 +29,42 @@
 /* How many rows row_insert_many() collects before it writes them */
 #define ROWS_AT_ONCE	1000
 
-/*
- * Lock the row under a scan, which was opened for it (RowShareLock at least) in
- * a snapshot of current_snapshot().  Waits for whoever is changing it; then the
- * scan is on its latest version.  False: it is gone.
- */
-bool
-row_lock(CatalogScan *scan, LockTupleMode mode)
+static TM_Result
+try_lock(CatalogScan *scan, ItemPointer tid, LockTupleMode mode,
+		 LockWaitPolicy policy)
 {
-	ItemPointerData tid = scan->slot->tts_tid;
 	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
 	TM_FailureData failure;
-	TM_Result	result;
 
 	if (!IsolationUsesXactSnapshot())
 		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
 	ExecClearTuple(scan->slot);
-	result = table_tuple_lock(scan->table, &tid, scan->snapshot, scan->slot,
-							  GetCurrentCommandId(false), mode, LockWaitBlock,
-							  flags, &failure);
+	return table_tuple_lock(scan->table, tid, scan->snapshot, scan->slot,
+							GetCurrentCommandId(false), mode, policy, flags,
+							&failure);
+}
+
+/*
+ * Lock the row under a scan, which was opened for it (RowShareLock at least) in
+ * a snapshot of current_snapshot().  Waits for whoever is changing it; then the
+ * scan is on its latest version.  False: it is gone.  `waited`: whether it had
+ * to wait (NULL: nobody asks).
+ */
+bool
+row_lock_told(CatalogScan *scan, LockTupleMode mode, bool *waited)
+{
+	ItemPointerData tid = scan->slot->tts_tid;
+	TM_Result	result = TM_WouldBlock;
+
+	if (waited != NULL)
+	{
+		ItemPointerData found = tid;
+
+		result = try_lock(scan, &found, mode, LockWaitSkip);
+		*waited = result == TM_WouldBlock;
+	}
+	if (result == TM_WouldBlock)
+		result = try_lock(scan, &tid, mode, LockWaitBlock);
 	switch (result)
 	{
 		case TM_Ok:
@@ -63,6 +80,12 @@ row_lock(CatalogScan *scan, LockTupleMode mode)
 			elog(ERROR, "unexpected result of table_tuple_lock: %d",
 				 (int) result);
 	}
+}
+
+bool
+row_lock(CatalogScan *scan, LockTupleMode mode)
+{
+	return row_lock_told(scan, mode, NULL);
 }
 
 /* A table with its indexes, to be written to */
