@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "funcapi.h"
@@ -25,6 +26,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonfuncs.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
 #include "utils/rangetypes.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -159,10 +161,12 @@ argument_interval(FunctionCallInfo fcinfo, int argno)
 	return argument_is_null(fcinfo, argno) ? NULL : PG_GETARG_INTERVAL_P(argno);
 }
 
-Jsonb *
-argument_jsonb(FunctionCallInfo fcinfo, int argno)
+/* As it was given: it may be compressed, or stored elsewhere. */
+struct varlena *
+argument_details(FunctionCallInfo fcinfo, int argno)
 {
-	return argument_is_null(fcinfo, argno) ? NULL : PG_GETARG_JSONB_P(argno);
+	return argument_is_null(fcinfo, argno) ? NULL
+		: (struct varlena *) PG_GETARG_POINTER(argno);
 }
 
 /* A boolean whose default is false */
@@ -272,29 +276,79 @@ check_role_name(const char *role, const char *label)
 	refuse_token(role, label);
 }
 
+/* A number of details as it is written */
+static char *
+number_text(const JsonbValue *value)
+{
+	return DatumGetCString(DirectFunctionCall1(numeric_out,
+											   NumericGetDatum(value->val.numeric)));
+}
+
+/* measure: how long they are, as a sentence */
+pg_noreturn static void
+raise_long_details(const char *measure)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errcondition("bad_argument"),
+			 errmsg("argument \"%s\" is too long", "details"),
+			 errdetail_internal("%s", measure),
+			 errhint("Store long values elsewhere, and say where.")));
+}
+
 /*
  * Details have to be short as text.  As jsonb they are at most four times as
- * long ([0, 0, ...]), so that huge ones need not be written out.
+ * long ([0, 0, ...]), so that huge ones need not be unfolded.
+ */
+static Jsonb *
+unfold_details(struct varlena *given)
+{
+	Size		size = toast_raw_datum_size(PointerGetDatum(given));
+
+	if (size > 8 * MAX_DETAILS_LENGTH)
+		raise_long_details(psprintf("It has %zu bytes as jsonb; %d are allowed as text.",
+									size, MAX_DETAILS_LENGTH));
+	return DatumGetJsonbP(PointerGetDatum(given));
+}
+
+/*
+ * As text a number may be ten thousand times as long (1e131071); one that is
+ * too long for details is the last that is written out.
  */
 static void
-refuse_long_details(Jsonb *details)
+refuse_long_numbers(Jsonb *details)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&details->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	size_t		length = 0;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		char	   *number;
+
+		if ((token != WJB_VALUE && token != WJB_ELEM) ||
+			value.type != jbvNumeric)
+			continue;
+		number = number_text(&value);
+		length += strlen(number);
+		pfree(number);
+		if (length > MAX_DETAILS_LENGTH)
+			raise_long_details(psprintf("Its numbers have more than %d bytes as text.",
+										MAX_DETAILS_LENGTH));
+	}
+}
+
+static void
+refuse_long_text(Jsonb *details)
 {
 	StringInfoData text;
-	bool		huge = VARSIZE(details) > 8 * MAX_DETAILS_LENGTH;
 
 	initStringInfo(&text);
-	if (!huge)
-		(void) JsonbToCString(&text, &details->root, VARSIZE(details));
-	if (huge || text.len > MAX_DETAILS_LENGTH)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errcondition("bad_argument"),
-				 errmsg("argument \"%s\" is too long", "details"),
-				 huge ? errdetail("It has %u bytes as jsonb; %d are allowed as text.",
-								  (unsigned) VARSIZE(details), MAX_DETAILS_LENGTH)
-				 : errdetail("It has %d bytes as text; %d are allowed.",
-							 text.len, MAX_DETAILS_LENGTH),
-				 errhint("Store long values elsewhere, and say where.")));
+	(void) JsonbToCString(&text, &details->root, VARSIZE(details));
+	if (text.len > MAX_DETAILS_LENGTH)
+		raise_long_details(psprintf("It has %d bytes as text; %d are allowed.",
+									text.len, MAX_DETAILS_LENGTH));
 	pfree(text.data);
 }
 
@@ -349,19 +403,22 @@ mask_string(void *arg, char *string, int length)
  * are masked; NULL: nothing.
  */
 Jsonb *
-check_details(Jsonb *details)
+check_details(struct varlena *given)
 {
+	Jsonb	   *details;
 	List	   *passwords;
 
-	if (details == NULL)
+	if (given == NULL)
 		return NULL;
+	details = unfold_details(given);
 	if (!JB_ROOT_IS_OBJECT(details))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
 				 errmsg("argument \"%s\" must be a JSON object", "details"),
 				 errhint("Give an object such as {\"rows\": 12}.")));
-	refuse_long_details(details);
+	refuse_long_numbers(details);
+	refuse_long_text(details);
 	passwords = inspect_keys(details);
 	return transform_jsonb_string_values(details, &passwords, mask_string);
 }
