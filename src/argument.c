@@ -24,7 +24,6 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/jsonfuncs.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
 #include "utils/rangetypes.h"
@@ -353,49 +352,76 @@ refuse_long_text(Jsonb *details)
 }
 
 /*
- * Look through the keys of details.  Returns for each string among the values,
- * in their order, whether its key says that it is a password.
+ * Mask secrets in a key, or a value that is no array or object; all: the value
+ * is a secret.
  */
-static List *
-inspect_keys(Jsonb *details)
+static void
+mask_scalar(JsonbValue *value, bool all)
+{
+	char	   *string;
+
+	if (value->type == jbvNumeric && all)
+		string = number_text(value);
+	else if (value->type == jbvString)
+		string = pnstrdup(value->val.string.val, value->val.string.len);
+	else
+		return;
+	value->type = jbvString;
+	value->val.string.val = string;
+	value->val.string.len = strlen(string);
+	if (all)
+		memset(string, '*', value->val.string.len);
+	else
+		secret_mask(string, false);
+}
+
+/*
+ * Details without secrets.  Under a key that says that its value is a password,
+ * strings and numbers are masked, also in arrays.
+ */
+static Jsonb *
+mask_details(Jsonb *details)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&details->root);
+	JsonbParseState *state = NULL;
+	JsonbValue *result = NULL;
 	JsonbIteratorToken token;
 	JsonbValue	value;
-	List	   *passwords = NIL;
-	bool		is_password = false;
+	bool		is_password = false;	/* what follows the key */
+	int			arrays = 0;		/* of passwords, one within the other */
 
 	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
 	{
-		if (token == WJB_KEY)
+		bool		scalar = false;
+
+		switch (token)
 		{
-			char	   *key = pnstrdup(value.val.string.val,
-									   value.val.string.len);
-
-			refuse_token(key, "details");
-			is_password = secret_is_password_key(key);
+			case WJB_KEY:
+				scalar = true;
+				is_password = secret_is_password_key(pnstrdup(value.val.string.val,
+															  value.val.string.len));
+				mask_scalar(&value, false);
+				break;
+			case WJB_VALUE:
+			case WJB_ELEM:
+				scalar = true;
+				mask_scalar(&value, is_password || (token == WJB_ELEM && arrays > 0));
+				is_password = false;
+				break;
+			case WJB_BEGIN_ARRAY:
+				if (is_password || arrays > 0)
+					arrays++;
+				is_password = false;
+				break;
+			case WJB_END_ARRAY:
+				arrays = Max(arrays - 1, 0);
+				break;
+			default:
+				is_password = false;
 		}
-		else if ((token == WJB_VALUE || token == WJB_ELEM) &&
-				 value.type == jbvString)
-			passwords = lappend_int(passwords,
-									is_password && token == WJB_VALUE);
+		result = pushJsonbValue(&state, token, scalar ? &value : NULL);
 	}
-	return passwords;
-}
-
-/* The next string of details, without secrets */
-static text *
-mask_string(void *arg, char *string, int length)
-{
-	List	  **passwords = arg;
-	char	   *copy = pnstrdup(string, length);
-
-	if (linitial_int(*passwords))
-		memset(copy, '*', length);
-	else
-		secret_mask(copy, false);
-	*passwords = list_delete_first(*passwords);
-	return cstring_to_text_with_len(copy, length);
+	return JsonbValueToJsonb(result);
 }
 
 /*
@@ -406,7 +432,6 @@ Jsonb *
 check_details(struct varlena *given)
 {
 	Jsonb	   *details;
-	List	   *passwords;
 
 	if (given == NULL)
 		return NULL;
@@ -419,8 +444,7 @@ check_details(struct varlena *given)
 				 errhint("Give an object such as {\"rows\": 12}.")));
 	refuse_long_numbers(details);
 	refuse_long_text(details);
-	passwords = inspect_keys(details);
-	return transform_jsonb_string_values(details, &passwords, mask_string);
+	return mask_details(details);
 }
 
 pg_noreturn static void
