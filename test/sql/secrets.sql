@@ -56,6 +56,13 @@ INSERT INTO pg_temp.secret (given) VALUES
     ('connect(user=''u'', password=''Secret'')'),
     ('dict(password=>''Secret'')'),
     ('passwd=Secret'),
+    ('call(password := ''Secret'', x := 1)'),
+    ('https://me@corp.example:S3cret@host/x@y'),
+    ('postgresql://user@server:Secret@server.example:5432/db'),
+    ('{"dsn":"postgresql:\/\/u:S3cret@h:5432\/db@x"}'),
+    ('"{\"dsn\":\"postgresql:\\/\\/u:S3cret@h\\/db\"}"'),
+    ('{"dsn":"jdbc:postgresql://h/db?user\u003du\u0026password\u003dS3cret\u0026ssl\u003dtrue"}'),
+    ('{"dsn":"postgresql\u003A\u002F\u002Fu\u003aS3cret\u0040h"}'),
     (E'password=S\u00e4cret\nnext line');
 SELECT n, pg_temp.kept(given, :'token') FROM pg_temp.secret ORDER BY n;
 
@@ -68,6 +75,9 @@ FROM unnest(ARRAY[
     'git@github.com:org/repo.git',
     'https://host:8443/path@v2?x=1',
     'https://user@host/path:1',
+    'ssh://git@host.example:22/org/repo@v1 and https://me@host.example:8443?a@b',
+    'git+ssh://git@host.example:org/repo.git@v1.0',
+    'C:\\share\u00e4\/x, a :\/ b',
     'http://[::1]:8080/a@b',
     's3://bucket/key:part@1',
     'file:///tmp/a:b@c',
