@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "funcapi.h"
@@ -23,8 +24,8 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/jsonfuncs.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
 #include "utils/rangetypes.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -159,10 +160,12 @@ argument_interval(FunctionCallInfo fcinfo, int argno)
 	return argument_is_null(fcinfo, argno) ? NULL : PG_GETARG_INTERVAL_P(argno);
 }
 
-Jsonb *
-argument_jsonb(FunctionCallInfo fcinfo, int argno)
+/* As it was given: it may be compressed, or stored elsewhere. */
+struct varlena *
+argument_details(FunctionCallInfo fcinfo, int argno)
 {
-	return argument_is_null(fcinfo, argno) ? NULL : PG_GETARG_JSONB_P(argno);
+	return argument_is_null(fcinfo, argno) ? NULL
+		: (struct varlena *) PG_GETARG_POINTER(argno);
 }
 
 /* A boolean whose default is false */
@@ -272,76 +275,153 @@ check_role_name(const char *role, const char *label)
 	refuse_token(role, label);
 }
 
-/*
- * Details have to be short as text.  As jsonb they are at most four times as
- * long ([0, 0, ...]), so that huge ones need not be written out.
- */
-static void
-refuse_long_details(Jsonb *details)
+/* A number of details as it is written */
+static char *
+number_text(const JsonbValue *value)
 {
-	StringInfoData text;
-	bool		huge = VARSIZE(details) > 8 * MAX_DETAILS_LENGTH;
+	return DatumGetCString(DirectFunctionCall1(numeric_out,
+											   NumericGetDatum(value->val.numeric)));
+}
 
-	initStringInfo(&text);
-	if (!huge)
-		(void) JsonbToCString(&text, &details->root, VARSIZE(details));
-	if (huge || text.len > MAX_DETAILS_LENGTH)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errcondition("bad_argument"),
-				 errmsg("argument \"%s\" is too long", "details"),
-				 huge ? errdetail("It has %u bytes as jsonb; %d are allowed as text.",
-								  (unsigned) VARSIZE(details), MAX_DETAILS_LENGTH)
-				 : errdetail("It has %d bytes as text; %d are allowed.",
-							 text.len, MAX_DETAILS_LENGTH),
-				 errhint("Store long values elsewhere, and say where.")));
-	pfree(text.data);
+/* measure: how long they are, as a sentence */
+pg_noreturn static void
+raise_long_details(const char *measure)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errcondition("bad_argument"),
+			 errmsg("argument \"%s\" is too long", "details"),
+			 errdetail_internal("%s", measure),
+			 errhint("Store long values elsewhere, and say where.")));
 }
 
 /*
- * Look through the keys of details.  Returns for each string among the values,
- * in their order, whether its key says that it is a password.
+ * Details have to be short as text.  As jsonb they are at most four times as
+ * long ([0, 0, ...]), so that huge ones need not be unfolded.
  */
-static List *
-inspect_keys(Jsonb *details)
+static Jsonb *
+unfold_details(struct varlena *given)
+{
+	Size		size = toast_raw_datum_size(PointerGetDatum(given));
+
+	if (size > 8 * MAX_DETAILS_LENGTH)
+		raise_long_details(psprintf("It has %zu bytes as jsonb; %d are allowed as text.",
+									size, MAX_DETAILS_LENGTH));
+	return DatumGetJsonbP(PointerGetDatum(given));
+}
+
+/*
+ * As text a number may be ten thousand times as long (1e131071); one that is
+ * too long for details is the last that is written out.
+ */
+static void
+refuse_long_numbers(Jsonb *details)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&details->root);
 	JsonbIteratorToken token;
 	JsonbValue	value;
-	List	   *passwords = NIL;
-	bool		is_password = false;
+	size_t		length = 0;
 
 	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
 	{
-		if (token == WJB_KEY)
-		{
-			char	   *key = pnstrdup(value.val.string.val,
-									   value.val.string.len);
+		char	   *number;
 
-			refuse_token(key, "details");
-			is_password = secret_is_password_key(key);
-		}
-		else if ((token == WJB_VALUE || token == WJB_ELEM) &&
-				 value.type == jbvString)
-			passwords = lappend_int(passwords,
-									is_password && token == WJB_VALUE);
+		if ((token != WJB_VALUE && token != WJB_ELEM) ||
+			value.type != jbvNumeric)
+			continue;
+		number = number_text(&value);
+		length += strlen(number);
+		pfree(number);
+		if (length > MAX_DETAILS_LENGTH)
+			raise_long_details(psprintf("Its numbers have more than %d bytes as text.",
+										MAX_DETAILS_LENGTH));
 	}
-	return passwords;
 }
 
-/* The next string of details, without secrets */
-static text *
-mask_string(void *arg, char *string, int length)
+static void
+refuse_long_text(Jsonb *details)
 {
-	List	  **passwords = arg;
-	char	   *copy = pnstrdup(string, length);
+	StringInfoData text;
 
-	if (linitial_int(*passwords))
-		memset(copy, '*', length);
+	initStringInfo(&text);
+	(void) JsonbToCString(&text, &details->root, VARSIZE(details));
+	if (text.len > MAX_DETAILS_LENGTH)
+		raise_long_details(psprintf("It has %d bytes as text; %d are allowed.",
+									text.len, MAX_DETAILS_LENGTH));
+	pfree(text.data);
+}
+
+/*
+ * Mask secrets in a key, or a value that is no array or object; all: the value
+ * is a secret.
+ */
+static void
+mask_scalar(JsonbValue *value, bool all)
+{
+	char	   *string;
+
+	if (value->type == jbvNumeric && all)
+		string = number_text(value);
+	else if (value->type == jbvString)
+		string = pnstrdup(value->val.string.val, value->val.string.len);
 	else
-		secret_mask(copy, false);
-	*passwords = list_delete_first(*passwords);
-	return cstring_to_text_with_len(copy, length);
+		return;
+	value->type = jbvString;
+	value->val.string.val = string;
+	value->val.string.len = strlen(string);
+	if (all)
+		memset(string, '*', value->val.string.len);
+	else
+		secret_mask(string, false);
+}
+
+/*
+ * Details without secrets.  Under a key that says that its value is a password,
+ * strings and numbers are masked, also in arrays.
+ */
+static Jsonb *
+mask_details(Jsonb *details)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&details->root);
+	JsonbParseState *state = NULL;
+	JsonbValue *result = NULL;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	bool		is_password = false;	/* what follows the key */
+	int			arrays = 0;		/* of passwords, one within the other */
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		bool		scalar = false;
+
+		switch (token)
+		{
+			case WJB_KEY:
+				scalar = true;
+				is_password = secret_is_password_key(pnstrdup(value.val.string.val,
+															  value.val.string.len));
+				mask_scalar(&value, false);
+				break;
+			case WJB_VALUE:
+			case WJB_ELEM:
+				scalar = true;
+				mask_scalar(&value, is_password || (token == WJB_ELEM && arrays > 0));
+				is_password = false;
+				break;
+			case WJB_BEGIN_ARRAY:
+				if (is_password || arrays > 0)
+					arrays++;
+				is_password = false;
+				break;
+			case WJB_END_ARRAY:
+				arrays = Max(arrays - 1, 0);
+				break;
+			default:
+				is_password = false;
+		}
+		result = pushJsonbValue(&state, token, scalar ? &value : NULL);
+	}
+	return JsonbValueToJsonb(result);
 }
 
 /*
@@ -349,21 +429,22 @@ mask_string(void *arg, char *string, int length)
  * are masked; NULL: nothing.
  */
 Jsonb *
-check_details(Jsonb *details)
+check_details(struct varlena *given)
 {
-	List	   *passwords;
+	Jsonb	   *details;
 
-	if (details == NULL)
+	if (given == NULL)
 		return NULL;
+	details = unfold_details(given);
 	if (!JB_ROOT_IS_OBJECT(details))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
 				 errmsg("argument \"%s\" must be a JSON object", "details"),
 				 errhint("Give an object such as {\"rows\": 12}.")));
-	refuse_long_details(details);
-	passwords = inspect_keys(details);
-	return transform_jsonb_string_values(details, &passwords, mask_string);
+	refuse_long_numbers(details);
+	refuse_long_text(details);
+	return mask_details(details);
 }
 
 pg_noreturn static void

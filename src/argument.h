@@ -22,14 +22,14 @@ extern char *argument_text(FunctionCallInfo fcinfo, int argno);
 extern char *argument_reason(FunctionCallInfo fcinfo, int argno);
 extern RangeType *argument_range(FunctionCallInfo fcinfo, int argno);
 extern Interval *argument_interval(FunctionCallInfo fcinfo, int argno);
-extern Jsonb *argument_jsonb(FunctionCallInfo fcinfo, int argno);
+extern struct varlena *argument_details(FunctionCallInfo fcinfo, int argno);
 extern bool argument_flag(FunctionCallInfo fcinfo, int argno);
 
 /* Checking; the label is the argument's name */
 extern void check_name(const char *name, const char *label);
 extern void check_role_name(const char *role, const char *label);
 extern int64 check_duration(const Interval *given, const char *label);
-extern Jsonb *check_details(Jsonb *details);
+extern Jsonb *check_details(struct varlena *given);
 extern TimeInterval check_interval(RangeType *range);
 extern TimeInterval check_extent(RangeType *range);
 extern TimeInterval interval_between(TimestampTz start_at, TimestampTz end_at);

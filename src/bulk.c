@@ -617,16 +617,17 @@ Datum
 unlock_partitions(PG_FUNCTION_ARGS)
 {
 	PartitionCall call;
+	struct varlena *details;
 	ChangeWork	work = {0};
 	Bulk		bulk;
 
 	partition_read_call(fcinfo, 3, 4, &call);
-	work.details = argument_jsonb(fcinfo, 5);
+	details = argument_details(fcinfo, 5);
 
 	write_begin("unlock_partitions()");
 	bulk_begin(&call, ACCESS_WRITE, "unlocked", &bulk);
 	bulk.claim.call = CALL_UNLOCK;
-	work.details = check_details(work.details);
+	work.details = check_details(details);
 	work.memory = CurrentMemoryContext;
 	for_each_batch(&bulk, unlock_work, &work);
 	apply_instants(&bulk, &work, coverage_add);

@@ -451,6 +451,7 @@ unlock_partition(PG_FUNCTION_ARGS)
 {
 	PartitionCall call;
 	bool		registers;
+	struct varlena *given;
 	Jsonb	   *details;
 	Change		change = {0};
 	const Partition *partition = &change.partition;
@@ -458,12 +459,12 @@ unlock_partition(PG_FUNCTION_ARGS)
 
 	partition_read_call(fcinfo, 3, 4, &call);
 	registers = argument_flag(fcinfo, 5);
-	details = argument_jsonb(fcinfo, 6);
+	given = argument_details(fcinfo, 6);
 
 	write_begin("unlock_partition()");
 	changes = begin_change(&call, CALL_UNLOCK, registers,
 						   &change) == VERDICT_CHANGE;
-	details = check_details(details);
+	details = check_details(given);
 	if (changes)
 	{
 		if (partition->lock != NULL)

@@ -287,18 +287,18 @@ register_provider(PG_FUNCTION_ARGS)
 	char	   *token = NULL;
 
 	argument_require(fcinfo, 0);
-	if (PG_ARGISNULL(1) && PG_ARGISNULL(4))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errcondition("bad_argument"),
-				 errmsg("argument \"source_name\" must not be null where \"access_token\" is"),
-				 errhint("Give the source token, or name the source that trusts your role.")));
 	name = argument_text(fcinfo, 0);
 	source_token = argument_text(fcinfo, 1);
 	role = argument_text(fcinfo, 2);
 	effective = argument_range(fcinfo, 3);
 	source_name = argument_text(fcinfo, 4);
 	if_not_exists = argument_flag(fcinfo, 5);
+	if (source_token == NULL && source_name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errcondition("bad_argument"),
+				 errmsg("argument \"source_name\" must not be null where \"access_token\" is"),
+				 errhint("Give the source token, or name the source that trusts your role.")));
 
 	write_begin("register_provider()");
 	access_source(source_name, source_token, ACCESS_WRITE, &access);

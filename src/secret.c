@@ -12,8 +12,10 @@
  * - the password of a URL, scheme://user:password@host;
  *
  * - the value of password=value, whatever stands before the word
- *	 (PGPASSWORD, sslpassword), with spaces around the sign, in quotes or not,
- *	 percent-encoded or not; and of "password": value with the word in quotes.
+ *	 (PGPASSWORD, sslpassword), with spaces around the sign, which may be := or
+ *	 =>, in quotes or not; and of "password": value with the word in quotes.
+ *
+ * Both may be percent-encoded, or written as JSON writes them.
  *
  * Where it is open how far a password goes, it goes further: a star too many
  * hides a host, one too few shows a secret.  The word in prose, e-mail
@@ -112,17 +114,41 @@ is_quote(char c)
 	return c == '\'' || c == '"' || c == '`';
 }
 
-/* How many bytes a character takes here, percent-encoded or not; 0: it is not here */
-static size_t
-takes(const char *at, char wanted)
+/* Of JSON within JSON within JSON: each level doubles them, and adds one */
+#define MAX_BACKSLASHES	7
+
+/* Do two hexadecimal digits stand for a character? */
+static bool
+is_code(const char *at, char wanted)
 {
 	static const char digits[] = "0123456789abcdef";
 
+	return at[0] == digits[wanted >> 4] && at[1] != '\0' &&
+		tolower((unsigned char) at[1]) == digits[wanted & 15];
+}
+
+/*
+ * How many bytes a character takes here, plain, percent-encoded or as JSON may
+ * write it (\/, \u003d), in JSON within JSON with several backslashes; 0: it
+ * is not here
+ */
+static size_t
+takes(const char *at, char wanted)
+{
+	size_t		backslashes = 0;
+
 	if (*at == wanted)
 		return 1;
-	if (at[0] == '%' && at[1] == digits[wanted >> 4] && at[2] != '\0' &&
-		tolower((unsigned char) at[2]) == digits[wanted & 15])
-		return 3;
+	if (*at == '%')
+		return is_code(at + 1, wanted) ? 3 : 0;
+	for (; *at == '\\' && backslashes < MAX_BACKSLASHES; at++)
+		backslashes++;
+	if (backslashes == 0)
+		return 0;
+	if (*at == '/' && wanted == '/')
+		return backslashes + 1;
+	if (strncmp(at, "u00", 3) == 0 && is_code(at + 3, wanted))
+		return backslashes + 5;
 	return 0;
 }
 
@@ -133,7 +159,9 @@ takes(const char *at, char wanted)
  * Strictly, a password ends at the last "@" before the first "/", "?" or "#".
  * People forget to encode those; so where no "@" comes before one, and what
  * stands before it is not a port, the password ends at the last "@" before a
- * space.
+ * space.  The user may be an e-mail address.  But what follows an "@" and a ":"
+ * is mostly a port or a path (git@host:org/repo.git); there it is judged
+ * strictly.
  */
 static char *
 mask_userinfo(char *authority, bool cut)
@@ -141,12 +169,14 @@ mask_userinfo(char *authority, bool cut)
 	char	   *password = NULL;
 	char	   *end = NULL;
 	char	   *at = authority;
+	bool		strictly = false;
 
 	while (*at != '\0' && !is_space(*at) && *at != '[' &&
-		   strchr("/?#", *at) == NULL && takes(at, '@') == 0)
+		   strchr("/?#", *at) == NULL)
 	{
 		size_t		width = takes(at, ':');
 
+		strictly |= takes(at, '@') > 0;
 		at += Max(width, 1);
 		if (width > 0)
 		{
@@ -163,7 +193,8 @@ mask_userinfo(char *authority, bool cut)
 			end = at;
 		at++;
 	}
-	if (end == NULL && password + strspn(password, "0123456789") < at)
+	if (end == NULL && !strictly &&
+		password + strspn(password, "0123456789") < at)
 	{
 		for (; *at != '\0' && !is_space(*at); at++)
 		{
@@ -171,7 +202,7 @@ mask_userinfo(char *authority, bool cut)
 				end = at;
 		}
 	}
-	if (end == NULL && *at == '\0' && cut)
+	if (end == NULL && *at == '\0' && cut && !strictly)
 		end = at;
 	if (end == NULL)
 		return password;
@@ -312,6 +343,8 @@ find_value(char *at)
 	while (is_blank(*at))
 		at++;
 	sign = takes(at, '=');
+	if (*at == ':' && at[1] == '=')
+		sign = 2;
 	if (sign > 0)
 	{
 		at += sign;

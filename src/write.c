@@ -3,7 +3,7 @@
  *		The frame of a call that writes.
  *
  * What is acknowledged is durable, whatever synchronous_commit says, and
- * nothing is written where nothing may be (25006).
+ * nothing is written where nothing may be (25006), or in somebody else's name.
  *
  * lock_timeout bounds each wait of PostgreSQL's; a call that waits for several
  * transactions in turn has to keep within it in total.  So while a call runs, a
@@ -16,6 +16,7 @@
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "replication/logicalworker.h"
 #include "storage/proc.h"
 #include "tcop/utility.h"
 #include "utils/timeout.h"
@@ -23,6 +24,7 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "condition.h"
 #include "write.h"
 
 /* How often to look whether the call is waiting, in milliseconds */
@@ -96,12 +98,31 @@ watch_transactions(void)
 }
 
 /*
+ * In a security-restricted operation (ANALYZE, REINDEX, REFRESH, also of
+ * autovacuum) the code of a table's owner runs for somebody else, whose name
+ * history would give for what that code does.  What a subscription's worker
+ * applies is restricted, too, but there the triggers of a table may well have
+ * something to write.
+ */
+static void
+refuse_restricted(const char *function)
+{
+	if (InSecurityRestrictedOperation() && !IsLogicalWorker())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errcondition("not_allowed"),
+				 errmsg("cannot execute %s within security-restricted operation",
+						function)));
+}
+
+/*
  * Begin a call that writes: not here when nothing may be written (25006), and
  * durable whatever synchronous_commit says.
  */
 void
 write_begin(const char *function)
 {
+	refuse_restricted(function);
 	PreventCommandIfReadOnly(function);
 	PreventCommandIfParallelMode(function);
 	PreventCommandDuringRecovery(function);

@@ -28,7 +28,7 @@ pg_strncasecmp(const char *s1, const char *s2, size_t n)
 
 static const char *const pieces[] = {
 	"password", "PASSWORD", "passwd", "=", " = ", "%3D", "%3d", "://", "%3A%2F%2F", ":",
-	"/", "@", "%40", "?", "#", "&", "%26", " ", "\n", "\t", "'", "\"", "\\\"", "\\", "`",
+	"/", "@", "%40", "?", "#", "&", "%26", " ", "\n", "\t", "'", "\"", "\\\"", "\\", "`", "\\/", "\\u003d", "\\u0026", ":=",
 	"{", "}", ",", ";", "=>", "[::1]", "host", "a", "5432", "prs_", "prp_",
 	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123", "\303\244", "*"
 };
@@ -104,6 +104,10 @@ static const struct
 {
 	{"postgresql://loader:", "@dwh.example/db", "/?#%["},
 	{"redis://:", "@cache:6379", "/?#%["},
+	{"https://me@corp.example:", "@host/x", "/?#%["},
+	{"postgresql:\\/\\/loader:", "@h\\/db", "/?#%[\\"},
+	{"?user\\u003du\\u0026password\\u003d", "\\u0026ssl\\u003dtrue", ",;&'\"`)]}>|{\\=%"},
+	{"f(password := '", "', x := 1)", "'\\"},
 	{"%70ostgresql%3A%2F%2Floader%3A", "%40dwh.example%2Fdb", "/?#%["},
 	{"host=h password=", " dbname=d", ",;&'\"`)]}>|{\\=%"},
 	{"host=h password = ", " dbname=d", ",;&'\"`)]}>|{\\=%"},
