@@ -477,7 +477,8 @@ CREATE VIEW partreg._damage_providers (source_id, problem) AS
      CROSS JOIN LATERAL (VALUES (v.token_digest IS NOT NULL OR v.old_token_digest IS NOT NULL, 'token'),
                                 (v.trusted_role IS NOT NULL OR v.trusted_role_oid IS NOT NULL, 'trusted role'),
                                 (EXISTS (SELECT FROM partreg.lock l
-                                          WHERE l.source_id = v.source_id AND l.provider_id = v.id AND l.state = 'locked'),
+                                          WHERE l.source_id = v.source_id AND l.provider_id = v.id AND l.state = 'locked'
+                                            AND l.since < v.revoked_at),
                                  'locked partition')) has (it, what)
      WHERE v.revoked_at IS NOT NULL AND has.it
     UNION ALL
