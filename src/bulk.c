@@ -77,13 +77,14 @@ bulk_record(Bulk *bulk, const char *what, const char *holder,
 		return;
 	bulk->last_event = history_record_many(&event, changed->items,
 										   changed->count);
-	if (bulk->changed == 0)
+	if (bulk->recorded == 0)
 		bulk->extent = changed->items[0];
 	for (size_t i = 0; i < changed->count; i++)
 	{
 		bulk->extent.start = Min(bulk->extent.start, changed->items[i].start);
 		bulk->extent.end = Max(bulk->extent.end, changed->items[i].end);
 	}
+	bulk->recorded += changed->count;
 	bulk->changed += changed->count;
 }
 
@@ -111,8 +112,8 @@ bulk_notify(const Bulk *bulk, const char *what)
 		.event = what, .access = &bulk->access, .during = &bulk->extent
 	};
 
-	if (bulk->changed > 0)
-		history_notify(&event, bulk->last_event, bulk->changed);
+	if (bulk->recorded > 0)
+		history_notify(&event, bulk->last_event, bulk->recorded);
 }
 
 /* Batches of what there is */
@@ -269,9 +270,10 @@ warn_of_partial(const Bulk *bulk)
 pg_noreturn static void
 raise_none_within(const Bulk *bulk)
 {
-	char	   *neighbours = partition_list_neighbours(&bulk->access,
-													   bulk->during);
+	char	   *neighbours;
 
+	partition_compare_snapshots(&bulk->access, bulk->during);
+	neighbours = partition_list_neighbours(&bulk->access, bulk->during);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errcondition("unknown_partition"),
@@ -570,11 +572,30 @@ collect_instants(ChangeWork *work, const Batch *batch, bool pending)
 	MemoryContextSwitchTo(old);
 }
 
+/* Events for those whose state does not change, but what is said of them */
+static void
+record_news(Bulk *bulk, const Batch *batch, Jsonb *details)
+{
+	IntervalSet news = {0};
+
+	for (size_t i = 0; details != NULL && i < batch->count; i++)
+	{
+		const Partition *partition = &batch->items[i];
+
+		if (transition_allow(&bulk->claim, partition) == VERDICT_NOTHING &&
+			partition_has_news(&bulk->access, partition, details))
+			interval_set_add(&news, partition->during);
+	}
+	bulk_record(bulk, "unlock", bulk->claim.holder, NULL, details, &news);
+	bulk->changed -= news.count;
+}
+
 static void
 unlock_work(Bulk *bulk, Batch *batch, void *arg)
 {
 	ChangeWork *work = arg;
 
+	record_news(bulk, batch, work->details);
 	keep_changed(bulk, batch);
 	delete_locks(batch->items, batch->count);
 	partition_supply_many(&bulk->access, batch->items, batch->count,

@@ -21,6 +21,7 @@ typedef struct Bulk
 	Claim		claim;
 	const char *done;			/* a word for it */
 	int64		changed;
+	int64		recorded;		/* events: of those, and of what says more */
 	TimeInterval extent;		/* from the first changed to the last */
 	int64		last_event;
 	TimestampTz last_progress;

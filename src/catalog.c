@@ -134,6 +134,9 @@ catalog_open_table(CatalogIndex which, LOCKMODE mode)
 	{
 		Oid			oid = relation_oid(names[which].table);
 
+		/* One that the version of the extension has not got yet is not lost. */
+		if (!OidIsValid(oid) && which != SOURCE_BY_NAME)
+			catalog_check_version();
 		if (!OidIsValid(oid))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_TABLE),

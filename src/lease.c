@@ -119,13 +119,15 @@ renew_lease(PG_FUNCTION_ARGS)
 
 /*
  * Of the lock rows that were found, leave those of the holder, and lock their
- * partitions.
+ * partitions.  Those that were not found are retired; what may have been
+ * registered in their place since is not locked, and none of ours.
  */
 static void
 lock_own(const Renewal *renewal, LockRowSet *locks)
 {
 	static const CatalogIndex tables[] = {PENDING_BY_KEY, PARTITION_BY_KEY};
 	Partition	partition;
+	bool	   *found;
 	size_t		kept = 0;
 
 	for (size_t i = 0; i < locks->count; i++)
@@ -135,15 +137,27 @@ lock_own(const Renewal *renewal, LockRowSet *locks)
 			locks->items[kept++] = locks->items[i];
 	}
 	locks->count = kept;
+	found = palloc_extended(Max(kept, 1) * sizeof(bool),
+							MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (int i = 0; i < lengthof(tables); i++)
 	{
 		for (size_t j = 0; j < locks->count; j++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			(void) partition_lock_row(tables[i], renewal->access.provider_id,
-									  locks->items[j].during, &partition);
+			if (!found[j])
+				found[j] = partition_lock_row(tables[i],
+											  renewal->access.provider_id,
+											  locks->items[j].during,
+											  &partition);
 		}
 	}
+	kept = 0;
+	for (size_t i = 0; i < locks->count; i++)
+	{
+		if (found[i])
+			locks->items[kept++] = locks->items[i];
+	}
+	locks->count = kept;
 }
 
 pg_noreturn static void

@@ -148,11 +148,56 @@ partition_list_neighbours(const Access *access, TimeInterval during)
 		: psprintf("Registered there: %s.", list.data);
 }
 
+/* The partitions of a provider that lie within a range, for snapshot_compare() */
+typedef struct Within
+{
+	int32		provider_id;
+	TimeInterval during;
+} Within;
+
+static uint64
+sum_within(Snapshot snapshot, const void *arg)
+{
+	static const CatalogIndex tables[] = {PENDING_BY_KEY, PARTITION_BY_KEY};
+	const Within *within = arg;
+	uint64		sum = 0;
+
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		OverlapScan overlap;
+
+		overlap_begin(&overlap, tables[i], NULL, snapshot);
+		overlap_seek(&overlap, within->provider_id, within->during);
+		while (overlap_next(&overlap))
+		{
+			if (overlap.during.start >= within->during.start &&
+				overlap.during.end <= within->during.end)
+				sum = snapshot_sum(sum, &overlap.scan.slot->tts_tid);
+		}
+		overlap_end(&overlap);
+	}
+	return sum;
+}
+
+/*
+ * Before it is said that there is no partition: under REPEATABLE READ and
+ * SERIALIZABLE it may only be that the transaction's snapshot does not know it.
+ */
+void
+partition_compare_snapshots(const Access *access, TimeInterval during)
+{
+	Within		within = {access->provider_id, during};
+
+	snapshot_compare(sum_within, &within);
+}
+
 pg_noreturn static void
 raise_unknown_partition(const Access *access, TimeInterval during)
 {
-	char	   *neighbours = partition_list_neighbours(access, during);
+	char	   *neighbours;
 
+	partition_compare_snapshots(access, during);
+	neighbours = partition_list_neighbours(access, during);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errcondition("unknown_partition"),
@@ -420,16 +465,22 @@ lock_partition(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(verdict != VERDICT_RENEW);
 }
 
-/* Has the last unlock said the same? */
-static bool
-says_the_same(const Change *change, Jsonb *details)
+/*
+ * A partition is unlocked that is so already: do the details say what its last
+ * unlock has not said?
+ */
+bool
+partition_has_news(const Access *access, const Partition *partition,
+				   Jsonb *details)
 {
-	Jsonb	   *last = history_details(change->access.provider_id,
-									   change->during,
-									   change->partition.unlocked_at);
+	Jsonb	   *last;
 
-	return last != NULL &&
-		compareJsonbContainers(&last->root, &details->root) == 0;
+	if (details == NULL)
+		return false;
+	last = history_details(access->provider_id, partition->during,
+						   partition->unlocked_at);
+	return last == NULL ||
+		compareJsonbContainers(&last->root, &details->root) != 0;
 }
 
 /*
@@ -475,7 +526,7 @@ unlock_partition(PG_FUNCTION_ARGS)
 			coverage_add(&change.access, change.during);
 		record(&change, "unlock", NULL, details);
 	}
-	else if (details != NULL && !says_the_same(&change, details))
+	else if (partition_has_news(&change.access, partition, details))
 		record(&change, "unlock", NULL, details);
 	write_end();
 	PG_RETURN_BOOL(changes);

@@ -8,6 +8,7 @@
 #include "access.h"
 #include "fmgr.h"
 #include "lockrow.h"
+#include "utils/jsonb.h"
 #include "utils/rangetypes.h"
 
 /* A partition whose row we have locked */
@@ -40,6 +41,8 @@ extern bool partition_register(const Access *access, TimeInterval during,
 							   TimestampTz now);
 extern char *partition_list_neighbours(const Access *access,
 									   TimeInterval during);
+extern void partition_compare_snapshots(const Access *access,
+										TimeInterval during);
 extern void partition_read_row(CatalogScan *scan, Partition *partition);
 extern bool partition_lock_row(CatalogIndex which, int32 provider_id,
 							   TimeInterval during, Partition *partition);
@@ -48,5 +51,8 @@ extern void partition_take(const Access *access, TimeInterval during,
 extern void partition_supply_many(const Access *access,
 								  const Partition *partitions, size_t count,
 								  const char *holder, TimestampTz now);
+
+extern bool partition_has_news(const Access *access,
+							   const Partition *partition, Jsonb *details);
 
 #endif							/* PARTREG_PARTITION_H */

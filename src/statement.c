@@ -242,12 +242,6 @@ result_int4(uint64 row, int column)
 	return DatumGetInt32(result_not_null(row, column));
 }
 
-int64
-result_int8(uint64 row, int column)
-{
-	return DatumGetInt64(result_not_null(row, column));
-}
-
 TimestampTz
 result_time(uint64 row, int column)
 {

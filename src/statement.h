@@ -48,7 +48,6 @@ extern bool statements_attempt(void (*attempt) (void *arg), void *arg,
 
 extern bool result_is_null(uint64 row, int column);
 extern int32 result_int4(uint64 row, int column);
-extern int64 result_int8(uint64 row, int column);
 extern TimestampTz result_time(uint64 row, int column);
 extern TimeInterval result_interval(uint64 row, int column);
 extern char *result_text(uint64 row, int column);

@@ -26,7 +26,6 @@
 #include "lockrow.h"
 #include "partition.h"
 #include "row.h"
-#include "snapshot.h"
 #include "statement.h"
 #include "transition.h"
 #include "withdraw.h"
@@ -36,49 +35,46 @@ PG_FUNCTION_INFO_V1(retire_partition);
 PG_FUNCTION_INFO_V1(revoke_provider);
 PG_FUNCTION_INFO_V1(drop_source);
 
+/* Whose epoch was counted up last, and by which transaction; 0: forgotten */
+static int32 counted_provider = 0;
+static FullTransactionId counted_by = {0};
+
+static void
+forget_count(SubXactEvent event, SubTransactionId mySubid,
+			 SubTransactionId parentSubid, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		counted_provider = 0;
+}
+
 /*
  * Count up the epoch of a provider whose row is locked FOR UPDATE.  Once a
  * transaction is enough, and a thousand retirements in one would otherwise leave
- * a thousand versions of the row.  What was counted last is remembered; it is
- * believed if this transaction wrote the row, which a rolled back savepoint has
- * not.
+ * a thousand versions of the row.  So what was counted last is remembered, until
+ * a savepoint is rolled back, which may take it back.
  */
 void
 provider_count_epoch(const Access *access)
 {
 	static Statement count = {
-		"UPDATE partreg.provider SET epoch = epoch + 1 WHERE id = $1 RETURNING epoch"
+		"UPDATE partreg.provider SET epoch = epoch + 1 WHERE id = $1"
 	};
-	static int32 counted_provider = 0;
-	static int64 counted_epoch = 0;
-	Snapshot	snapshot = current_snapshot();
-	CatalogScan scan;
-	bool		counted = false;
+	static bool registered = false;
+	FullTransactionId transaction = GetTopFullTransactionId();
 	Parameters	parameters = {0};
 
-	catalog_begin(&scan, PROVIDER_BY_ID, snapshot);
-	catalog_seek_number(&scan, access->provider_id);
-	if (catalog_next_row(&scan, ForwardScanDirection))
+	if (!registered)
 	{
-		bool		isnull;
-		Datum		xmin = slot_getsysattr(scan.slot,
-										   MinTransactionIdAttributeNumber,
-										   &isnull);
-		Datum		epoch = catalog_row_value(&scan, Anum_provider_epoch, &isnull);
-
-		counted = counted_provider == access->provider_id &&
-			counted_epoch == DatumGetInt64(epoch) &&
-			TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+		RegisterSubXactCallback(forget_count, NULL);
+		registered = true;
 	}
-	catalog_end(&scan);
-	UnregisterSnapshot(snapshot);
-	if (counted)
+	if (counted_provider == access->provider_id &&
+		FullTransactionIdEquals(counted_by, transaction))
 		return;
-
 	param_int4(&parameters, access->provider_id);
 	statement_run(&count, &parameters);
 	counted_provider = access->provider_id;
-	counted_epoch = result_int8(0, 1);
+	counted_by = transaction;
 }
 
 /*
@@ -150,6 +146,12 @@ revoke_provider(PG_FUNCTION_ARGS)
 		"        effective = effective * tstzrange(NULL, $2)"
 		" WHERE id = $1"
 	};
+	/* In the order of renewals, which do not lock the provider's row */
+	static Statement lock_locks = {
+		"SELECT count(*) FROM (SELECT FROM partreg.lock"
+		" WHERE source_id = $1 AND provider_id = $2 AND state = 'locked'"
+		" ORDER BY length_class, start_at, end_at FOR NO KEY UPDATE) AS l"
+	};
 	static Statement fail_locks = {
 		"UPDATE partreg.lock"
 		"    SET state = 'failed', since = $3, lease_expires_at = NULL, change = 'revoke'"
@@ -163,6 +165,7 @@ revoke_provider(PG_FUNCTION_ARGS)
 	Access		access;
 	Event		event = {.event = "revoke", .access = &access};
 	Parameters	provider = {0};
+	Parameters	renewed = {0};
 	Parameters	locks = {0};
 	TimeInterval *failed;
 	char	  **holders;
@@ -192,6 +195,9 @@ revoke_provider(PG_FUNCTION_ARGS)
 	statement_run(&update_provider, &provider);
 
 	lockrow_compare_snapshots(access.source_id, access.provider_id, always);
+	param_int4(&renewed, access.source_id);
+	param_int4(&renewed, access.provider_id);
+	statement_run(&lock_locks, &renewed);
 	param_int4(&locks, access.source_id);
 	param_int4(&locks, access.provider_id);
 	param_time(&locks, event.at);
@@ -229,7 +235,9 @@ revoke_provider(PG_FUNCTION_ARGS)
 /*
  * drop_source(source_name text, access_token text DEFAULT NULL) returns void
  *
- * Waits for the open writers of the source.  Deletes what is there by the
+ * Waits for the open writers of the source, and for open renewals of leases,
+ * which do not lock the provider's row: so the partitions that have a lock are
+ * locked in the order of renewals, before any is deleted.  Deletes what is there by the
  * latest snapshot: an older one would leave behind what it does not know.  But
  * first by that one: a row that it knows in an older version would stay in its
  * sight, so that is a serialization failure.
@@ -241,6 +249,16 @@ drop_source(PG_FUNCTION_ARGS)
 {
 	static Statement lock_providers = {
 		"SELECT id FROM partreg.provider WHERE source_id = $1 ORDER BY id FOR UPDATE"
+	};
+#define LOCK_RENEWABLE(table) \
+	"SELECT count(*) FROM (SELECT FROM partreg." table " p" \
+	"  JOIN partreg.lock l ON l.provider_id = p.provider_id AND l.length_class = p.length_class" \
+	"                     AND l.start_at = p.start_at AND l.end_at = p.end_at" \
+	" WHERE l.source_id = $1" \
+	" ORDER BY p.provider_id, p.length_class, p.start_at, p.end_at FOR UPDATE OF p) AS q"
+	static Statement lock_renewable[] = {
+		{LOCK_RENEWABLE("pending")},
+		{LOCK_RENEWABLE("partition")}
 	};
 	static Statement deletions[] = {
 		{"DELETE FROM partreg.pending WHERE provider_id IN"
@@ -266,6 +284,8 @@ drop_source(PG_FUNCTION_ARGS)
 	access_source(source_name, token, ACCESS_WITHDRAW, &access);
 	param_int4(&parameters, access.source_id);
 	statement_run_latest(&lock_providers, &parameters);
+	for (int i = 0; i < lengthof(lock_renewable); i++)
+		statement_run_latest(&lock_renewable[i], &parameters);
 	for (int i = 0; i < lengthof(deletions); i++)
 	{
 		if (IsolationUsesXactSnapshot())

@@ -264,6 +264,16 @@ SELECT partreg.unlock_partition('partition', 'loader', pg_temp.day(207), :'token
 SELECT event, holder, details, credential FROM partreg.events
 WHERE source_name = 'partition' AND during = pg_temp.day(207) ORDER BY event_id;
 
+-- So they do in the bulk form: an event for each of which they say something new.
+SELECT partreg.register_partition('partition', 'loader', pg_temp.day(208), :'token'),
+       partreg.unlock_partition('partition', 'loader', pg_temp.day(208), :'token', details => '{"rows": 3}'),
+       partreg.register_partition('partition', 'loader', pg_temp.day(209), :'token');
+SELECT partreg.unlock_partitions('partition', 'loader', pg_temp.day(207) + pg_temp.day(208) + pg_temp.day(209), :'token', details => '{"rows": 3}') AS changed;
+SELECT partreg.unlock_partitions('partition', 'loader', pg_temp.day(207) + pg_temp.day(208) + pg_temp.day(209), :'token', details => '{"rows": 3}') AS changed;
+SELECT partreg.unlock_partitions('partition', 'loader', pg_temp.day(207) + pg_temp.day(208) + pg_temp.day(209), :'token') AS changed;
+SELECT lower(during) - lower(pg_temp.day(207)) AS day, event, holder, details FROM partreg.events
+WHERE source_name = 'partition' AND during IN (pg_temp.day(207), pg_temp.day(208), pg_temp.day(209)) AND details = '{"rows": 3}' ORDER BY event_id;
+
 RESET SESSION AUTHORIZATION;
 SET client_min_messages = error;
 DROP OWNED BY regress_partition_admin, regress_partition_job;

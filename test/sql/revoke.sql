@@ -123,6 +123,13 @@ SELECT state, holder, count(*) FROM partreg.locks WHERE source_name = 'revoke ma
 SELECT count(DISTINCT during) FROM partreg.events WHERE source_name = 'revoke many' AND event = 'fail';
 SELECT partreg.drop_source('revoke many', :'many_source');
 
+-- What the owner locks with the source token afterwards is no damage.
+SELECT partreg.register_source('revoke own', 'team') AS own_source \gset
+SELECT partreg.register_provider('a', :'own_source') IS NOT NULL AS registered;
+SELECT partreg.revoke_provider('revoke own', 'a', :'own_source');
+SELECT partreg.lock_partition('revoke own', 'a', '[2024-01-01, 2024-01-02)', :'own_source', register => true);
+SELECT problem FROM partreg.verify('revoke own');
+
 -- verify() would find trusted roles that do not exist.
 SELECT count(partreg.drop_source(name, partreg.reset_access_token(name))) > 0 AS dropped FROM partreg.source WHERE name ILIKE 'revoke%';
 DROP OWNED BY regress_revoke;
