@@ -597,7 +597,7 @@ catalog_end(CatalogScan *scan)
 int
 length_class(TimeInterval interval)
 {
-	uint64		length = (uint64) interval.end - (uint64) interval.start;
+	uint64		length = interval_length(interval);
 
 	return length <= 1 ? 0 : pg_leftmost_one_pos64(length - 1) + 1;
 }

@@ -591,29 +591,29 @@ sum_withdrawal(Snapshot snapshot, const void *arg)
  * like all others.
  */
 static void
-insert_rest(const Access *access, TimeInterval rest, int64 width,
+insert_rest(const Access *access, TimeInterval rest, uint64 width,
 			bool cut_at_start)
 {
-	int64		length = Max(width, 1);
+	/* All of time is longer than 2^63 microseconds: do not overflow. */
+	uint64		length = Min(width, UINT64CONST(1) << 60);
 
 	while (rest.start < rest.end)
 	{
 		TimeInterval piece = rest;
 
-		if ((uint64) rest.end - (uint64) rest.start > PIECE_GROWTH * (uint64) length)
+		if (interval_length(rest) / PIECE_GROWTH > length)
 		{
 			if (cut_at_start)
-				piece.end = rest.start + length;
+				piece.end = rest.start + (int64) length;
 			else
-				piece.start = rest.end - length;
+				piece.start = rest.end - (int64) length;
 		}
 		insert_piece(access, piece);
 		if (cut_at_start)
 			rest.start = piece.end;
 		else
 			rest.end = piece.start;
-		if (length <= PG_INT64_MAX / (PIECE_GROWTH * PIECE_GROWTH))
-			length *= PIECE_GROWTH;
+		length *= PIECE_GROWTH;
 	}
 }
 
@@ -638,8 +638,7 @@ cut_span(const Access *access, TimeInterval span, const IntervalSet *lost)
 	statement_run(&delete_span, &parameters);
 	interval_set_subtract(&whole, lost, &rest);
 	for (size_t i = 0; i < rest.count; i++)
-		insert_rest(access, rest.items[i],
-					cut.items[0].end - cut.items[0].start,
+		insert_rest(access, rest.items[i], interval_length(cut.items[0]),
 					rest.items[i].start != span.start);
 }
 

@@ -38,6 +38,13 @@ interval_overlaps(TimeInterval a, TimeInterval b)
 	return a.start < b.end && b.start < a.end;
 }
 
+/* In microseconds; all of time is longer than an int64 counts. */
+static inline uint64
+interval_length(TimeInterval interval)
+{
+	return (uint64) interval.end - (uint64) interval.start;
+}
+
 extern void interval_set_add(IntervalSet *set, TimeInterval item);
 extern void interval_set_merge(IntervalSet *set, TimeInterval item);
 extern void interval_set_free(IntervalSet *set);
