@@ -472,12 +472,18 @@ range_to_interval(RangeType *range, TimeInterval *result)
 	RangeBound	upper;
 	bool		empty;
 
+	result->start = INTERVAL_MIN;
+	result->end = INTERVAL_MAX;
+	/* All of time, as of most providers: there is nothing to take apart. */
+	if ((range_get_flags(range) & (RANGE_EMPTY | RANGE_LB_INF | RANGE_UB_INF)) ==
+		(RANGE_LB_INF | RANGE_UB_INF))
+		return true;
+
 	typcache = lookup_type_cache(RangeTypeGetOid(range), TYPECACHE_RANGE_INFO);
 	range_deserialize(typcache, range, &lower, &upper, &empty);
 	if (empty)
 		return false;
 
-	result->start = INTERVAL_MIN;
 	if (!lower.infinite)
 	{
 		result->start = DatumGetTimestampTz(lower.val);
@@ -486,7 +492,6 @@ range_to_interval(RangeType *range, TimeInterval *result)
 		if (result->start >= END_TIMESTAMP)
 			return false;
 	}
-	result->end = INTERVAL_MAX;
 	if (!upper.infinite)
 	{
 		result->end = DatumGetTimestampTz(upper.val);

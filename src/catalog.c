@@ -31,6 +31,7 @@
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "storage/predicate.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -67,6 +68,7 @@ static struct
 {
 	Oid			table;
 	Oid			index;
+	uint64		generation;		/* counts how often they were forgotten */
 }			oids[CATALOG_INDEXES];
 
 static void
@@ -75,9 +77,15 @@ forget_relation(Datum arg, Oid relid)
 	for (int i = 0; i < CATALOG_INDEXES; i++)
 	{
 		if (!OidIsValid(relid) || oids[i].table == relid)
+		{
 			oids[i].table = oids[i].index = InvalidOid;
-		if (oids[i].index == relid)
+			oids[i].generation++;
+		}
+		else if (oids[i].index == relid)
+		{
 			oids[i].index = InvalidOid;
+			oids[i].generation++;
+		}
 	}
 }
 
@@ -115,6 +123,36 @@ Relation
 catalog_reopen_table(CatalogIndex which)
 {
 	return try_open_table(which, AccessShareLock);
+}
+
+/*
+ * An open index is known under this number until something about it or its table
+ * changes.
+ */
+uint64
+catalog_generation(CatalogIndex which)
+{
+	return oids[which].generation;
+}
+
+/*
+ * Lock an index and its table without opening them, for those who know a page
+ * of it; false: they may have changed since the index had that generation.
+ *
+ * Whoever puts another file in its place waits for the lock on the index, or
+ * has had it, and then we hear of it as we lock.
+ */
+bool
+catalog_lock_again(CatalogIndex which, uint64 generation)
+{
+	if (!OidIsValid(oids[which].index))
+		return false;
+	LockRelationOid(oids[which].table, AccessShareLock);
+	if (!OidIsValid(oids[which].index))
+		return false;
+	LockRelationOid(oids[which].index, AccessShareLock);
+	return OidIsValid(oids[which].index) &&
+		oids[which].generation == generation;
 }
 
 /* Open the table of an index. */

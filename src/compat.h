@@ -32,9 +32,32 @@
 
 /* From 16 on, a relation's files are called its locator. */
 #if PG_VERSION_NUM >= 160000
+#include "storage/relfilelocator.h"
+#define RelLocator RelFileLocator
 #define rel_locator(rel) ((rel)->rd_locator)
 #else
+#include "storage/relfilenode.h"
+#define RelLocator RelFileNode
 #define rel_locator(rel) ((rel)->rd_node)
+#endif
+
+/* From 16 on, the table is an argument; from 17 on, the snapshot is none. */
+#if PG_VERSION_NUM >= 170000
+#define bt_search_compat(index, table, key, buffer, snapshot) \
+	_bt_search(index, table, key, buffer, BT_READ)
+#elif PG_VERSION_NUM >= 160000
+#define bt_search_compat(index, table, key, buffer, snapshot) \
+	_bt_search(index, table, key, buffer, BT_READ, snapshot)
+#else
+#define bt_search_compat(index, table, key, buffer, snapshot) \
+	_bt_search(index, key, buffer, BT_READ, snapshot)
+#endif
+
+/* Up to 16, VACUUM can be told to take rows from old snapshots. */
+#if PG_VERSION_NUM < 170000
+#define rows_may_be_taken() OldSnapshotThresholdActive()
+#else
+#define rows_may_be_taken() false
 #endif
 
 /* From 18 on, one argument more: where to count what the scan does. */

@@ -44,6 +44,8 @@ is_blocked(const Source *source, TimeInterval window, Snapshot snapshot)
 	OverlapScan overlap;
 	bool		blocked;
 
+	if (source_has_no_locks(source, snapshot))
+		return false;
 	overlap_begin(&overlap, LOCK_BY_KEY, source_lock_classes(source), snapshot);
 	overlap_seek(&overlap, source->id, window);
 	blocked = overlap_next(&overlap);

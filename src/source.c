@@ -21,7 +21,8 @@
  * answered by the index alone.
  *
  * The length classes of the source's locks that were met are kept as a hint,
- * too, which makes a walk through the locks shorter and never wrong.
+ * too, which makes a walk through the locks shorter and never wrong; as long as
+ * none were met, where it can be seen that there are none (vacancy.c).
  *
  * The buffer is part of a hint: ReadRecentBuffer() pins it only if it still
  * holds that block, and so never reads beyond the end of a table that shrank.
@@ -44,6 +45,7 @@
 #include "compat.h"
 #include "condition.h"
 #include "source.h"
+#include "vacancy.h"
 
 /* More sources than this in one backend, and it starts anew. */
 #define MAX_HINTS	10000
@@ -68,6 +70,7 @@ typedef struct SourceHints
 	Place		row;
 	Place		span;
 	uint64		lock_classes;	/* length classes of its locks, met so far */
+	Vacancy		vacancy;
 } SourceHints;
 
 #define SH_PREFIX hints
@@ -205,6 +208,7 @@ keep_hint(SourceName name, Place row)
 		kept = hints_insert(table, name, &found);
 		kept->span.buffer = InvalidBuffer;
 		kept->lock_classes = 0;
+		kept->vacancy.source_id = 0;
 	}
 	kept->row = row;
 	hints = table;
@@ -275,6 +279,17 @@ uint64 *
 source_lock_classes(const Source *source)
 {
 	return &source->hints->lock_classes;
+}
+
+/*
+ * Is it certain that a source has no locks?  It is not tried where some have
+ * been met.
+ */
+bool
+source_has_no_locks(const Source *source, Snapshot snapshot)
+{
+	return source->hints->lock_classes == 0 &&
+		vacancy_holds(&source->hints->vacancy, source->id, snapshot);
 }
 
 /*

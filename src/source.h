@@ -24,6 +24,7 @@ extern bool source_lookup(const char *name, Snapshot snapshot, Source *source);
 extern Source source_find(const char *name, Snapshot snapshot);
 pg_noreturn extern void raise_unknown_source(const char *name);
 extern uint64 *source_lock_classes(const Source *source);
+extern bool source_has_no_locks(const Source *source, Snapshot snapshot);
 extern bool source_hinted_span_holds(const Source *source, TimeInterval window,
 									 Snapshot snapshot);
 extern void source_hint_span(const Source *source, const CatalogScan *scan);

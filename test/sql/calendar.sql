@@ -7,6 +7,7 @@ SET timezone = 'UTC';
 SET datestyle = 'ISO';
 SET intervalstyle = 'postgres';
 \pset format unaligned
+\set SHOW_CONTEXT never
 
 -- A date that a zone does not have is an error.
 \set VERBOSITY terse
