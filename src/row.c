@@ -7,7 +7,7 @@
  * itself; so this does what the executor does to a single row, by the functions
  * with which PostgreSQL applies changes of logical replication: constraints,
  * indexes (with their waits for others that insert the same key) and triggers
- * are looked after.
+ * are looked after.  row_insert_many() looks after the indexes alone.
  *
  * Each write ends with a CommandCounterIncrement, so that the snapshots taken
  * after it see it.
