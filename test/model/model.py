@@ -574,7 +574,7 @@ class Registry:
             source = self.source_owner(source_name, None)
         else:
             source = next((s for s in self.sources.values() if self.is_token_of(access_token, s)), None)
-        if source is None:
+        if source is None or source_name not in (None, source.name):
             raise Refused('42501')
         check_name(provider_name)
         self.check_role(trusted_role)
