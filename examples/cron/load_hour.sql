@@ -14,8 +14,8 @@ SELECT tstzrange(:'start', :'start'::timestamptz + interval '1 hour') AS hour \g
 -- Too early? Then the hour stays as it is.
 SELECT partreg.assert_ready('sales.orders', :'hour');
 
--- The claim commits at once, so that everybody sees it. Of two that are
--- started together the second ends here: 55006.
+-- The claim commits at once, so that everybody sees it. While another attempt
+-- has the hour, this one ends here: 55006.
 SELECT partreg.lock_partition('marts.revenue', 'cron', :'hour', holder => :'holder',
                               lease => '30 minutes', register => true);
 
