@@ -31,6 +31,12 @@ PROVE_TESTS = test/t/*.pl
 
 PG_CFLAGS  = $(PARTREG_CFLAGS)
 
+# The library exports what SQL calls and nothing else.  All other names could
+# meet the server's or another library's, and calls between our own files would
+# be looked up through the whole program.
+SHLIB_EXPORTS = exports.txt
+EXTRA_CLEAN   = exports.txt
+
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
@@ -38,6 +44,10 @@ $(EXTENSION)--$(EXTVERSION).sql: $(sort $(wildcard sql/[0-9][0-9]_*.sql)) $(EXTE
 	cat $(filter %.sql,$^) > $@
 
 $(OBJS): $(wildcard src/*.h)
+
+exports.txt: $(sort $(wildcard src/*.c))
+	{ echo "Pg_magic_func 1"; echo "_PG_init 1"; \
+	  sed -n 's/^PG_FUNCTION_INFO_V1(\(.*\));$$/\1 1\npg_finfo_\1 1/p' $^; } > $@
 
 .PHONY: quickstart bench
 quickstart bench:

@@ -37,7 +37,7 @@ FROM partreg.explain_readiness('public.some_source', '[2000-01-01 00:00, 2000-01
 -- 8. The provider takes the day back, to load it again. Who holds it?
 SELECT partreg.lock_partition('public.some_source', 'some_provider',
                               '[2000-01-01, 2000-01-02)', :'provider_token',
-                              holder => 'run 42', reason => 'loading again');
+                              holder => 'attempt 42', reason => 'loading again');
 SELECT partreg.check_readiness('public.some_source', '[2000-01-01 00:00, 2000-01-01 23:00)');
 SELECT state, provider_name, holder, reason
 FROM partreg.explain_readiness('public.some_source', '[2000-01-01 00:00, 2000-01-01 23:00)');
@@ -45,4 +45,32 @@ FROM partreg.explain_readiness('public.some_source', '[2000-01-01 00:00, 2000-01
 -- 9. Done.
 SELECT partreg.unlock_partition('public.some_source', 'some_provider',
                                 '[2000-01-01, 2000-01-02)', :'provider_token',
-                                holder => 'run 42');
+                                holder => 'attempt 42');
+
+-- 10. A worker with a short lease goes silent. Another takes the day over,
+--     loads it, and says that it is done in the transaction of its rows.
+CREATE TEMPORARY TABLE rows_of_the_day (loaded_by text);
+SELECT partreg.lock_partition('public.some_source', 'some_provider',
+                              '[2000-01-01, 2000-01-02)', :'provider_token',
+                              holder => 'attempt 43', lease => '0');
+SELECT partreg.lock_partition('public.some_source', 'some_provider',
+                              '[2000-01-01, 2000-01-02)', :'provider_token',
+                              holder => 'attempt 44', lease => '1 hour');
+BEGIN;
+INSERT INTO rows_of_the_day VALUES ('attempt 44');
+SELECT partreg.unlock_partition('public.some_source', 'some_provider',
+                                '[2000-01-01, 2000-01-02)', :'provider_token',
+                                holder => 'attempt 44');
+COMMIT;
+
+-- 11. The first one wakes up late and means to finish. It is refused, and its
+--     rows are rolled back with it.
+BEGIN;
+INSERT INTO rows_of_the_day VALUES ('attempt 43');
+SELECT partreg.unlock_partition('public.some_source', 'some_provider',
+                                '[2000-01-01, 2000-01-02)', :'provider_token',
+                                holder => 'attempt 43');
+\echo SQLSTATE :SQLSTATE
+COMMIT;
+SELECT * FROM rows_of_the_day;
+SELECT partreg.check_readiness('public.some_source', '[2000-01-01, 2000-01-02)');

@@ -20,7 +20,11 @@ CREATE TABLE partreg.source (
     token_digest     bytea NOT NULL,
     token_changed_at timestamptz NOT NULL,
     old_token_digest bytea,
-    old_token_until  timestamptz
+    old_token_until  timestamptz,
+    trusted_role     text,
+    trusted_role_oid oid,
+    trusted_role_system bigint,
+    trusted_role_database oid
 ) USING heap;
 -- register_provider finds the source by its token.  Not unique, as the message
 -- of a violation would print the digest.
@@ -29,6 +33,8 @@ CREATE INDEX source_old_token_digest_idx ON partreg.source (old_token_digest);
 COMMENT ON COLUMN partreg.source.rule IS 'any or all';
 COMMENT ON TABLE partreg.source IS 'internal: data sets, their owners, rules and token digests';
 COMMENT ON COLUMN partreg.source.old_token_until IS 'the token before the last rotation is good until then';
+COMMENT ON COLUMN partreg.source.trusted_role IS 'its name when it was set';
+COMMENT ON COLUMN partreg.source.trusted_role_oid IS 'means something in the database of trusted_role_database, of the cluster of trusted_role_system; elsewhere, after a restore, the name counts';
 
 CREATE TABLE partreg.provider (
     id               integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -47,6 +53,10 @@ CREATE TABLE partreg.provider (
     calendar_step    interval,
     calendar_start   timestamptz,
     calendar_zone    text,
+    calendar_closed  tstzmultirange,
+    trusted_role_oid oid,
+    trusted_role_system bigint,
+    trusted_role_database oid,
     UNIQUE (source_id, name),
     -- What takes availability away counts epoch up.  As part of a unique key
     -- this conflicts with the FOR KEY SHARE of every writer, and a REPEATABLE
@@ -55,24 +65,44 @@ CREATE TABLE partreg.provider (
 ) USING heap;
 COMMENT ON TABLE partreg.provider IS 'internal: jobs that fill a source; the row is the parent that every writer locks FOR KEY SHARE';
 COMMENT ON COLUMN partreg.provider.epoch IS 'counted up by whatever takes availability away or asks for more of it';
+COMMENT ON COLUMN partreg.provider.trusted_role IS 'its name when it was set';
+COMMENT ON COLUMN partreg.provider.trusted_role_oid IS 'as in partreg.source';
 COMMENT ON COLUMN partreg.provider.effective IS 'the time for which rule "all" asks this provider; [start, end), no bound meaning for ever';
 
+-- A partition is in one of two tables: in pending until it is first unlocked, in
+-- partition from then on.  So what is outstanding is small and found at once,
+-- and a first unlock moves a row instead of leaving a dead version, and a second
+-- entry of the index, in the large table.
+--
 -- length_class is the smallest c with end - start <= 2^c microseconds.  What
 -- overlaps [a, b) in class c starts in (a - 2^c, b): a btree finds it without
 -- a GiST index, which would make bulk registration several times slower.
+CREATE TABLE partreg.pending (
+    provider_id       integer NOT NULL,
+    length_class      smallint NOT NULL,
+    start_at          timestamptz NOT NULL,
+    end_at            timestamptz NOT NULL CHECK (end_at > start_at),
+    registered_at     timestamptz NOT NULL,
+    PRIMARY KEY (provider_id, length_class, start_at, end_at)
+) USING heap;
+COMMENT ON TABLE partreg.pending IS 'internal: partitions that have never been unlocked: which provider is to supply which interval';
+
+-- Eight columns: with one more, each row with a null has eight bytes more.
 CREATE TABLE partreg.partition (
     provider_id       integer NOT NULL,
     length_class      smallint NOT NULL,
     start_at          timestamptz NOT NULL,
     end_at            timestamptz NOT NULL CHECK (end_at > start_at),
     registered_at     timestamptz NOT NULL,
-    first_unlocked_at timestamptz,
-    -- Room for the second entry of a row whose first unlock is not a HOT update:
-    -- without it each page of the index splits, and stays half empty.
-    PRIMARY KEY (provider_id, length_class, start_at, end_at) WITH (fillfactor = 65)
+    first_unlocked_at timestamptz NOT NULL,
+    unlocked_at       timestamptz,
+    unlocked_by       text COLLATE "C",
+    PRIMARY KEY (provider_id, length_class, start_at, end_at)
 ) USING heap;
-COMMENT ON TABLE partreg.partition IS 'internal: which provider supplies which interval, and since when it has';
+COMMENT ON TABLE partreg.partition IS 'internal: partitions that have been unlocked: which provider has supplied which interval';
 COMMENT ON COLUMN partreg.partition.length_class IS 'the smallest c with end_at - start_at <= 2^c microseconds';
+COMMENT ON COLUMN partreg.partition.unlocked_at IS 'last; NULL: at first_unlocked_at';
+COMMENT ON COLUMN partreg.partition.unlocked_by IS 'the holder that unlocked it last; NULL: that is not remembered';
 
 CREATE TABLE partreg.lock (
     source_id        integer NOT NULL,
@@ -85,9 +115,11 @@ CREATE TABLE partreg.lock (
     holder           text NOT NULL,
     lease_expires_at timestamptz,
     reason           text,
+    change           text COLLATE "C",
     PRIMARY KEY (source_id, length_class, start_at, end_at, provider_id)
 ) USING heap WITH (fillfactor = 70);
 COMMENT ON COLUMN partreg.lock.state IS 'locked or failed';
+COMMENT ON COLUMN partreg.lock.change IS 'what was done last, as events call it: lock, take_over, fail, force_fail or revoke; NULL: that is not remembered';
 COMMENT ON TABLE partreg.lock IS 'internal: partitions that are locked or failed; what is not here does not block';
 
 CREATE TABLE partreg.coverage (
@@ -119,12 +151,19 @@ CREATE TABLE partreg.event (
     reason        text,
     xid           xid8 NOT NULL,
     system_id     bigint NOT NULL,
-    timeline      integer NOT NULL
+    timeline      integer NOT NULL,
+    credential    "char",
+    details       jsonb
 ) USING heap;
+-- What the last unlock of a partition said.
+CREATE INDEX event_details_idx ON partreg.event (provider_id, start_at, end_at, id)
+    WHERE details IS NOT NULL;
 COMMENT ON TABLE partreg.event IS 'internal: history, append-only; it outlives the sources it speaks of, hence the names';
 COMMENT ON COLUMN partreg.event.id IS 'drawn after the lock on the partition, so that the events of a partition are in order';
 COMMENT ON COLUMN partreg.event.xid IS 'the top-level transaction that wrote it';
 COMMENT ON COLUMN partreg.event.system_id IS 'with timeline: the era in which xid means something';
+
+COMMENT ON COLUMN partreg.event.credential IS 'what entitled the actor: s source token, p provider token, o old token, t trusted role, x operator, w owner of the extension; NULL: nothing is needed, or it is not known';
 
 COMMENT ON SEQUENCE partreg.source_id_seq IS 'internal: numbers sources';
 COMMENT ON SEQUENCE partreg.provider_id_seq IS 'internal: numbers providers';
@@ -135,6 +174,7 @@ SELECT pg_extension_config_dump('partreg.source', '');
 SELECT pg_extension_config_dump('partreg.source_id_seq', '');
 SELECT pg_extension_config_dump('partreg.provider', '');
 SELECT pg_extension_config_dump('partreg.provider_id_seq', '');
+SELECT pg_extension_config_dump('partreg.pending', '');
 SELECT pg_extension_config_dump('partreg.partition', '');
 SELECT pg_extension_config_dump('partreg.lock', '');
 SELECT pg_extension_config_dump('partreg.coverage', '');

@@ -1,4 +1,4 @@
--- Questions (src/readiness.c, src/obstacle.c).  STABLE and invoker's: they
+-- Questions (src/readiness.c, src/explain.c).  STABLE and invoker's: they
 -- answer from the caller's snapshot, and EXECUTE on them is the gate.
 
 CREATE FUNCTION partreg.check_readiness(source_name text, during tstzrange)

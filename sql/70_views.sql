@@ -1,13 +1,20 @@
 -- Views: what there is, for people and dashboards.  None shows a digest.
+--
+-- The functions in a view are checked against whoever reads it, the tables
+-- against the owner of the view.  So only functions that everybody may call, or
+-- every level, are used here.
 
 CREATE VIEW partreg.sources AS
-    SELECT s.name AS source_name, s.owner, s.rule, s.registered_at, s.token_changed_at
+    SELECT s.name AS source_name, s.owner, s.rule, s.registered_at, s.token_changed_at,
+           s.trusted_role, s.id AS source_id
       FROM partreg.source s;
 COMMENT ON VIEW partreg.sources IS 'data sets, who owns them and their readiness rule';
 
 CREATE VIEW partreg.providers AS
     SELECT s.name AS source_name, p.name AS provider_name, p.trusted_role, p.effective, p.deadline,
-           p.registered_at, p.token_changed_at, p.old_token_until, p.revoked_at
+           p.calendar_step, p.calendar_start, p.calendar_zone, p.calendar_closed,
+           p.registered_at, p.token_changed_at, p.old_token_until, p.revoked_at,
+           p.source_id, p.id AS provider_id
       FROM partreg.provider p
       JOIN partreg.source s ON s.id = p.source_id;
 COMMENT ON VIEW partreg.providers IS 'jobs that fill the sources';
@@ -15,11 +22,11 @@ COMMENT ON VIEW partreg.providers IS 'jobs that fill the sources';
 CREATE VIEW partreg.partitions AS
     SELECT s.name AS source_name, v.name AS provider_name, p.start_at, p.end_at,
            CASE WHEN l.state IS NOT NULL THEN l.state
-                WHEN p.first_unlocked_at IS NOT NULL THEN 'unlocked'
+                WHEN p.unlocked THEN 'unlocked'
                 ELSE 'registered'
            END AS state,
            p.registered_at, p.first_unlocked_at
-      FROM partreg.partition p
+      FROM partreg._partition p
       JOIN partreg.provider v ON v.id = p.provider_id
       JOIN partreg.source s ON s.id = v.source_id
       LEFT JOIN partreg.lock l
@@ -41,6 +48,14 @@ COMMENT ON VIEW partreg.locks IS 'partitions that are locked or failed, by whom,
 CREATE VIEW partreg.events AS
     SELECT e.id AS event_id, e.event, e.source_name, e.provider_name,
            CASE WHEN e.start_at IS NOT NULL THEN tstzrange(e.start_at, e.end_at) END AS during,
-           e.at, e.actor, e.holder, e.reason
+           e.at, e.actor, e.holder, e.reason, e.details,
+           CASE e.credential
+                WHEN 's' THEN 'source_token'
+                WHEN 'p' THEN 'provider_token'
+                WHEN 'o' THEN 'old_token'
+                WHEN 't' THEN 'trusted_role'
+                WHEN 'x' THEN 'operator'
+                WHEN 'w' THEN 'owner'
+           END AS credential
       FROM partreg.event e;
-COMMENT ON VIEW partreg.events IS 'what happened, to what, by whom and when';
+COMMENT ON VIEW partreg.events IS 'what happened, to what, by whom, by which right and when';

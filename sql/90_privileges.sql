@@ -1,8 +1,13 @@
 -- Privileges.  PUBLIC has nothing; grant_privileges() gives a role one level.
 
+-- The levels, in ascending order; each has what the ones before it have.
+CREATE VIEW partreg._level (rank, level) AS
+    VALUES (1, 'reader'), (2, 'writer'), (3, 'admin'), (4, 'operator');
+COMMENT ON VIEW partreg._level IS 'internal: the levels of grant_privileges(), but for none';
+
 -- The level that each public routine belongs to.  Routines that are not here
--- (reset_access_token, grant_privileges, everything with a leading _) are for
--- the owner of the extension and superusers alone.
+-- (reset_access_token, grant_privileges, advance_sequences, everything with a
+-- leading _) are for the owner of the extension and superusers alone.
 CREATE VIEW partreg._routine_level (routine, level) AS
     VALUES ('check_readiness'::name, 'reader'::text),
            ('explain_readiness', 'reader'),
@@ -11,25 +16,49 @@ CREATE VIEW partreg._routine_level (routine, level) AS
            ('all_ready', 'reader'),
            ('ready_until', 'reader'),
            ('ready_ranges', 'reader'),
+           ('day_range', 'reader'),
+           ('step_ranges', 'reader'),
            ('verify', 'reader'),
            ('register_provider', 'writer'),
            ('register_partition', 'writer'),
            ('lock_partition', 'writer'),
            ('unlock_partition', 'writer'),
            ('fail_partition', 'writer'),
+           ('renew_lease', 'writer'),
+           ('renew_leases', 'writer'),
            ('register_partitions', 'writer'),
            ('lock_partitions', 'writer'),
            ('unlock_partitions', 'writer'),
+           ('fail_partitions', 'writer'),
            ('retire_partition', 'writer'),
+           ('retire_partitions', 'writer'),
            ('rotate_access_token', 'writer'),
            ('revoke_provider', 'writer'),
+           ('rename_provider', 'writer'),
            ('set_owner', 'writer'),
            ('set_readiness_rule', 'writer'),
            ('set_effective', 'writer'),
            ('set_trusted_role', 'writer'),
            ('register_source', 'admin'),
-           ('drop_source', 'admin');
+           ('rename_source', 'admin'),
+           ('drop_source', 'admin'),
+           ('force_fail_partition', 'operator');
 COMMENT ON VIEW partreg._routine_level IS 'internal: which level of grant_privileges() a routine belongs to';
+
+CREATE VIEW partreg._routine AS
+    SELECT p.oid AS routine, p.proowner AS owner, p.proacl AS acl, l.level, l.rank
+      FROM pg_proc p
+      JOIN partreg._routine_level r ON r.routine = p.proname
+      JOIN partreg._level l ON l.level = r.level
+     WHERE p.pronamespace = 'partreg'::regnamespace;
+COMMENT ON VIEW partreg._routine IS 'internal: the routines that belong to a level';
+
+CREATE VIEW partreg._routine_grant AS
+    SELECT a.grantee, r.routine, r.level, r.rank
+      FROM partreg._routine r
+     CROSS JOIN LATERAL aclexplode(r.acl) a
+     WHERE a.grantee NOT IN (0, r.owner);
+COMMENT ON VIEW partreg._routine_grant IS 'internal: who was granted which of the routines that belong to a level';
 
 CREATE FUNCTION partreg._grant_level(grantee text, level text)
     RETURNS void
@@ -37,17 +66,14 @@ CREATE FUNCTION partreg._grant_level(grantee text, level text)
     SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    -- In ascending order; each level has what the ones before it have.
-    levels CONSTANT text[] := ARRAY['reader', 'writer', 'admin'];
     target record;
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA partreg TO %I', grantee);
     FOR target IN
-        SELECT p.oid::regprocedure AS routine
-          FROM pg_proc p
-          JOIN partreg._routine_level l ON l.routine = p.proname
-         WHERE p.pronamespace = 'partreg'::regnamespace
-           AND array_position(levels, l.level) <= array_position(levels, _grant_level.level)
+        SELECT r.routine::regprocedure AS routine
+          FROM partreg._routine r
+          JOIN partreg._level l ON r.rank <= l.rank
+         WHERE l.level = _grant_level.level
     LOOP
         EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %I', target.routine, grantee);
     END LOOP;
@@ -64,35 +90,51 @@ $$;
 COMMENT ON FUNCTION partreg._grant_level(text, text) IS
     'internal: grants a role all of a level, and takes nothing away';
 
+-- What a caller gave, as it may stand in a message: neither what looks like an
+-- access token, nor what is too long for a name, as in C.
+CREATE FUNCTION partreg._quotable(given text)
+    RETURNS text
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg._quotable(text) IS
+    'internal: what a caller gave, as it may stand in a message';
+
 CREATE FUNCTION partreg.grant_privileges(grantee text, level text)
     RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    levels CONSTANT text[] := ARRAY['none', 'reader', 'writer', 'admin'];
+    levels CONSTANT text[] := ARRAY(SELECT l.level FROM partreg._level l ORDER BY l.rank);
     target record;
 BEGIN
     IF grantee IS NULL OR level IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+            CONSTRAINT = 'bad_argument',
             MESSAGE = format('argument "%s" must not be null',
-                             CASE WHEN grantee IS NULL THEN 'grantee' ELSE 'level' END);
+                             CASE WHEN grantee IS NULL THEN 'grantee' ELSE 'level' END),
+            HINT = 'Only arguments that have a default may be null or left out.';
     END IF;
-    IF level <> ALL (levels) THEN
+    IF level <> ALL ('none'::text || levels) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = 'unknown level of privileges',
-            HINT = 'The levels are none, reader, writer and admin.';
+            CONSTRAINT = 'bad_argument',
+            MESSAGE = format('unrecognized level of privileges "%s"', partreg._quotable(level)),
+            HINT = format('The levels are none, %s.', array_to_string(levels, ', '));
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = grantee) THEN
+    -- A huge one is not unfolded for the look.
+    IF octet_length(grantee) > 63 OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = grantee) THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = 'the role to be granted privileges does not exist',
+            CONSTRAINT = 'bad_argument',
+            MESSAGE = format('role "%s" does not exist', partreg._quotable(grantee)),
             HINT = 'The name is taken as it is written, without folding its case.';
     END IF;
 
     IF EXISTS (SELECT FROM pg_extension e JOIN pg_roles r ON r.oid = e.extowner
                 WHERE e.extname = 'partition_registry' AND r.rolname = grantee) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = 'the owner of the extension has all privileges, and keeps them';
+            CONSTRAINT = 'bad_argument',
+            MESSAGE = format('role "%s" owns the extension and keeps all privileges on it', grantee),
+            HINT = 'Grant a level to another role.';
     END IF;
 
     -- One at a time: GRANTs on one object at once fail with an internal error.
@@ -117,7 +159,25 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION partreg.grant_privileges(text, text) IS
-    'gives a role exactly one level: none, reader, writer or admin; for the owner of the extension';
+    'gives a role exactly one level: none, reader, writer, admin or operator; for the owner of the extension';
+
+-- Whoever may call all routines of a level, and of those below it, has it.
+CREATE VIEW partreg.privileges (grantee, level) AS
+    SELECT r.rolname::text, (SELECT l.level FROM partreg._level l WHERE l.rank = min(missing.rank) - 1)
+      FROM pg_roles r
+      JOIN (SELECT g.grantee, l.rank
+              FROM partreg._level l
+             CROSS JOIN (SELECT DISTINCT x.grantee FROM partreg._routine_grant x) g
+             WHERE EXISTS (SELECT x.routine FROM partreg._routine x WHERE x.rank = l.rank
+                           EXCEPT
+                           SELECT x.routine FROM partreg._routine_grant x WHERE x.grantee = g.grantee)
+            UNION ALL
+            -- Above the highest one everything is missing.
+            SELECT DISTINCT x.grantee, (SELECT max(l.rank) + 1 FROM partreg._level l)
+              FROM partreg._routine_grant x) missing ON missing.grantee = r.oid
+     GROUP BY r.rolname
+    HAVING min(missing.rank) > 1;
+COMMENT ON VIEW partreg.privileges IS 'which level of grant_privileges() each role has';
 
 CREATE FUNCTION partreg._is_of_this_transaction(row_xmin xid)
     RETURNS boolean
@@ -126,21 +186,17 @@ CREATE FUNCTION partreg._is_of_this_transaction(row_xmin xid)
 COMMENT ON FUNCTION partreg._is_of_this_transaction(xid) IS
     'internal: did the current transaction, or one of its subtransactions, write the row that has this xmin?';
 
--- Which level a role has: the highest one of which, and of all levels below it,
--- it may call every routine that anybody but the owner may call.  What an
--- upgrade, in this transaction, has just added does not count; its membership
--- tells, as a GRANT would write the row of pg_proc anew.  A role to which
--- somebody granted single routines by hand has none.
+-- Which level a role had before an upgrade: the highest one of which, and of all
+-- levels below it, it may call every routine that anybody but the owner may
+-- call.  What the upgrade, in this transaction, has just added does not count;
+-- its membership tells, as a GRANT would write the row of pg_proc anew.  A role
+-- to which somebody granted single routines by hand has none.
 CREATE VIEW partreg._granted_level (grantee, level) AS
     WITH granted AS (
-        SELECT array_position(ARRAY['reader', 'writer', 'admin'], l.level) AS rank,
-               l.level, p.oid AS routine, a.grantee
-          FROM pg_proc p
-          JOIN partreg._routine_level l ON l.routine = p.proname
-          JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-         CROSS JOIN LATERAL aclexplode(p.proacl) a
-         WHERE p.pronamespace = 'partreg'::regnamespace AND a.grantee NOT IN (0, p.proowner)
-           AND NOT partreg._is_of_this_transaction(d.xmin)
+        SELECT g.*
+          FROM partreg._routine_grant g
+          JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = g.routine AND d.deptype = 'e'
+         WHERE NOT partreg._is_of_this_transaction(d.xmin)
     )
     SELECT DISTINCT ON (r.rolname) r.rolname::text, mine.level
       FROM granted mine
@@ -152,7 +208,7 @@ CREATE VIEW partreg._granted_level (grantee, level) AS
        AND (SELECT count(DISTINCT g.rank) FROM granted g
              WHERE g.grantee = mine.grantee AND g.rank <= mine.rank) = mine.rank
      ORDER BY r.rolname, mine.rank DESC;
-COMMENT ON VIEW partreg._granted_level IS 'internal: which level of grant_privileges() each role has';
+COMMENT ON VIEW partreg._granted_level IS 'internal: which level of grant_privileges() each role had before this transaction';
 
 CREATE FUNCTION partreg._extend_privileges()
     RETURNS void

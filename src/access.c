@@ -5,92 +5,85 @@
  * EXECUTE on a function lets a role in at all (grant_privileges); this is
  * about which source and provider it may write to.
  *
- * Tokens, expiries and revocations are read by the latest snapshot, under
- * every isolation level: REPEATABLE READ would go on believing a token that
- * was rotated since.  They are judged twice: once before any lock is waited
- * for, so that a stranger holds up nobody, and again when the lock on the
- * provider's row is held, as they may have changed during the wait.  From then
- * on a revocation waits for us; a rotation does not, and need not.
+ * Tokens, expiries, revocations and trusted roles are read by the latest
+ * snapshot, under every isolation level: REPEATABLE READ would go on believing
+ * a token that was rotated since.  They are judged twice: once before any row
+ * lock is waited for, so that a stranger holds up nobody, and again when the
+ * row of the source or provider is locked, as they may have changed during the
+ * wait.  From then on a revocation waits for us; a rotation does not, and need
+ * not.
  *
  * Whatever is wrong with a token (missing, mistyped, unknown, expired, revoked,
  * of another source or provider, or for a source that does not exist) gives
- * one and the same error, for the same work: what exists is no business of
- * somebody without a token.  Only behind a good source token an unknown
- * provider is called unknown.
+ * one and the same error, for the same work: a caller without a good token does
+ * not learn what exists.  Only behind a good source token, or for the source's
+ * trusted role, an unknown provider is called unknown.
+ *
+ * A trusted role is the role that was meant when it was set, known by its OID:
+ * neither one that was made anew under its name, nor one that was renamed to
+ * it.  An OID means something in its own cluster only, and a dump may be
+ * restored anywhere; so beside it stand the cluster (its system identifier)
+ * and the database in which it was stored.  Elsewhere the name counts.
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_authid.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/lockoptions.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/inval.h"
-#include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "access.h"
 #include "argument.h"
 #include "catalog.h"
 #include "compat.h"
-#include "statement.h"
+#include "condition.h"
+#include "party.h"
+#include "row.h"
+#include "snapshot.h"
+#include "source.h"
 #include "token.h"
 
-/* What is stored about the tokens of a source or a provider */
-typedef struct Credentials
+/* What a call asks for */
+typedef struct Request
 {
-	int32		id;				/* 0: there is none */
-	char	   *name;
-	bytea	   *digest;			/* NULL: none */
-	bytea	   *old_digest;		/* NULL: none, or its time is over */
-	char	   *trusted_role;	/* of a provider; NULL: none */
-	bool		revoked;
-} Credentials;
-
-/*
- * The caller: the login role or what SET ROLE made of it.  Not the current
- * user, which is the definer while a SECURITY DEFINER function runs, ours or
- * somebody else's.
- */
-char *
-caller_name(void)
-{
-	return GetUserNameFromId(GetOuterUserId(), false);
-}
-
-/* The same as a value of type name, which is of fixed length. */
-Datum
-caller_name_datum(void)
-{
-	Name		name = palloc0(NAMEDATALEN);
-
-	namestrcpy(name, caller_name());
-	return NameGetDatum(name);
-}
+	const char *source_name;	/* NULL: the source that the token opens */
+	const char *provider_name;	/* NULL: the source as a whole */
+	const char *token;			/* NULL: by trusted role */
+	bool		of_source;		/* what opens the provider is not enough */
+	Credential	named;			/* of a caller who needs no token, or NONE */
+	/* What authorize() makes of the token */
+	TokenKind	kind;
+	TokenDigest digest;
+} Request;
 
 void
 access_deny(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("not allowed: no source and provider for which this access token or role is good"),
-			 errhint("Check the names, and the access token or the provider's trusted role; a lost token is replaced by rotate_access_token() or reset_access_token().")));
+			 errcondition("not_allowed"),
+			 errmsg("permission denied for source or provider"),
+			 errdetail("There is no source and provider of these names for which this access token or role is good."),
+			 errhint("Check the names, and the access token or the trusted role; a lost token is replaced by partreg.rotate_access_token() or partreg.reset_access_token().")));
 }
 
-/*
- * Under REPEATABLE READ and SERIALIZABLE: something that this call depends on
- * changed after the transaction's snapshot.
- */
+/* Refuse what nobody can do for a provider that is revoked. */
 void
-raise_concurrent_change(void)
+access_refuse_revoked(const Access *access)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("could not serialize access due to concurrent update"),
-			 errhint("Repeat the transaction.")));
+	if (access->revoked)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errcondition("provider_revoked"),
+				 errmsg("provider \"%s\" is revoked",
+						quotable(access->provider_name)),
+				 errhint("Revive it with partreg.register_provider().")));
 }
 
 pg_noreturn static void
@@ -98,125 +91,35 @@ raise_unknown_provider(const char *source_name, const char *provider_name)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errcondition("unknown_provider"),
 			 errmsg("provider \"%s\" of source \"%s\" does not exist",
 					quotable(provider_name), quotable(source_name)),
-			 errhint("Register it with register_provider(); the view partreg.providers lists those there are.")));
+			 errhint("Register it with partreg.register_provider(); the view partreg.providers lists the providers.")));
 }
 
-static bytea *
-row_digest(CatalogScan *scan, int attnum)
+/* The trusted role; InvalidOid: none, or it is gone. */
+static Oid
+trusted_role(const Party *party)
 {
-	bool		isnull;
-	Datum		value = catalog_row_value(scan, attnum, &isnull);
-
-	return isnull ? NULL : DatumGetByteaPCopy(value);
-}
-
-static char *
-row_text(CatalogScan *scan, int attnum)
-{
-	bool		isnull;
-	Datum		value = catalog_row_value(scan, attnum, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-/* The digest of the token before the last rotation, if it is still good. */
-static bytea *
-row_old_digest(CatalogScan *scan, int digest_attnum, int until_attnum)
-{
-	bool		isnull;
-	Datum		until = catalog_row_value(scan, until_attnum, &isnull);
-
-	if (isnull || DatumGetTimestampTz(until) <= GetCurrentTimestamp())
-		return NULL;
-	return row_digest(scan, digest_attnum);
-}
-
-static void
-source_credentials(CatalogScan *scan, Credentials *source)
-{
-	bool		isnull;
-
-	source->id = DatumGetInt32(catalog_row_value(scan, Anum_source_id,
-												 &isnull));
-	source->name = row_text(scan, Anum_source_name);
-	source->digest = row_digest(scan, Anum_source_token_digest);
-	source->old_digest = row_old_digest(scan, Anum_source_old_token_digest,
-										Anum_source_old_token_until);
-}
-
-/* What is known of a source, and of a provider of it where one is named */
-static void
-find_credentials(const char *source_name, const char *provider_name,
-				 Credentials *source, Credentials *provider)
-{
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	CatalogScan scan;
-	ScanKeyData keys[2];
-	bool		isnull;
-
-	memset(source, 0, sizeof(*source));
-	memset(provider, 0, sizeof(*provider));
-
-	catalog_begin(&scan, SOURCE_BY_NAME, snapshot);
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_TEXTEQ,
-				CStringGetTextDatum(source_name));
-	catalog_seek(&scan, keys, 1);
-	if (catalog_next_row(&scan, ForwardScanDirection))
-		source_credentials(&scan, source);
-	catalog_end(&scan);
-
-	if (provider_name != NULL)
-	{
-		/* Also with no source: id 0 has no providers, but costs as much. */
-		catalog_begin(&scan, PROVIDER_BY_NAME, snapshot);
-		ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
-					Int32GetDatum(source->id));
-		ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TEXTEQ,
-					CStringGetTextDatum(provider_name));
-		catalog_seek(&scan, keys, 2);
-		if (catalog_next_row(&scan, ForwardScanDirection))
-		{
-			provider->id = DatumGetInt32(catalog_row_value(&scan,
-														   Anum_provider_id,
-														   &isnull));
-			provider->name = row_text(&scan, Anum_provider_name);
-			provider->digest = row_digest(&scan, Anum_provider_token_digest);
-			provider->old_digest = row_old_digest(&scan,
-												  Anum_provider_old_token_digest,
-												  Anum_provider_old_token_until);
-			provider->trusted_role = row_text(&scan,
-											  Anum_provider_trusted_role);
-			catalog_row_value(&scan, Anum_provider_revoked_at, &isnull);
-			provider->revoked = !isnull;
-		}
-		catalog_end(&scan);
-	}
-	UnregisterSnapshot(snapshot);
+	if (party->role_name == NULL)
+		return InvalidOid;
+	if (!OidIsValid(party->role_oid) ||
+		party->role_system != (int64) GetSystemIdentifier() ||
+		party->role_database != MyDatabaseId)
+		return get_role_oid(party->role_name, true);
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(party->role_oid)))
+		return InvalidOid;
+	return party->role_oid;
 }
 
 /*
- * Is this one of the tokens?  Both are always compared.  `by_old` is set when
- * it is the one before the last rotation.
+ * Is the caller the trusted role of a source or provider, or a member of it
+ * with USAGE?  The caller is the login role or what SET ROLE made of it, never
+ * the definer of a function.  A superuser has the privileges of every role; that
+ * alone does not count.
  */
 static bool
-opens(const TokenDigest *digest, const Credentials *credentials, bool *by_old)
-{
-	bool		current = token_digest_equals(digest, credentials->digest);
-	bool		old = token_digest_equals(digest, credentials->old_digest);
-
-	if (old)
-		*by_old = true;
-	return current || old;
-}
-
-/*
- * Is the caller the provider's trusted role, or a member of it with USAGE?  A
- * superuser has the privileges of every role; that alone does not count.
- */
-static bool
-is_trusted(const Credentials *provider)
+is_trusted(const Party *party)
 {
 	Oid			caller = GetOuterUserId();
 	Oid			role;
@@ -225,259 +128,243 @@ is_trusted(const Credentials *provider)
 	 * In a security-restricted operation (ANALYZE, REINDEX, ...) code runs for
 	 * a table's owner and must not act for the caller.
 	 */
-	if (provider->trusted_role == NULL || provider->revoked ||
+	if (party->role_name == NULL || party->revoked ||
 		InSecurityRestrictedOperation())
 		return false;
 	/* A transaction that has all its locks has heard of no REVOKE since. */
 	AcceptInvalidationMessages();
-	role = get_role_oid(provider->trusted_role, true);
+	role = trusted_role(party);
 	return OidIsValid(role) &&
 		has_privs_of_role(caller, role) &&
 		is_member_of_role_nosuper(caller, role);
 }
 
-/* One judgement: denies, or says what the caller is entitled to. */
-static void
-judge_provider(const char *source_name, const char *provider_name,
-			   const char *token, bool source_token_only, Access *access)
+/*
+ * What entitles the caller, and whether to all of the source; denies where
+ * nothing does.  Who is trusted by the provider and by the source acts as the
+ * provider.
+ */
+static Credential
+find_credential(const Request *request, const Party *source,
+				const Party *provider, bool *of_source)
 {
-	Credentials source;
-	Credentials provider;
-	TokenDigest digest;
-	TokenKind	kind;
-	bool		opens_source;
-	bool		opens_provider;
-	bool		by_old = false;
+	Match		opens_source = party_compare_token(&request->digest, source);
+	Match		opens_provider = party_compare_token(&request->digest, provider);
 
-	kind = token_parse(token == NULL ? "" : token, &digest);
-	if (token != NULL && kind == TOKEN_MALFORMED)
-		access_deny();
-
-	find_credentials(source_name, provider_name, &source, &provider);
-	opens_source = opens(&digest, &source, &by_old);
-	opens_provider = opens(&digest, &provider, &by_old);
-
-	if (token == NULL)
+	*of_source = true;
+	if (request->named != CREDENTIAL_NONE)
+		return request->named;
+	if (request->token == NULL)
 	{
-		if (source_token_only || !is_trusted(&provider))
+		*of_source = request->of_source || !is_trusted(provider);
+		if (*of_source && !is_trusted(source))
 			access_deny();
+		return CREDENTIAL_TRUSTED_ROLE;
 	}
-	else if (kind == TOKEN_SOURCE)
+	if (request->kind == TOKEN_SOURCE)
 	{
-		if (!opens_source)
+		if (opens_source == MATCH_NONE)
 			access_deny();
-		if (provider.id == 0)
-			raise_unknown_provider(source_name, provider_name);
+		return opens_source == MATCH_OLD ? CREDENTIAL_OLD_TOKEN
+			: CREDENTIAL_SOURCE_TOKEN;
 	}
-	else if (source_token_only || !opens_provider || provider.revoked)
+	*of_source = false;
+	if (request->of_source || opens_provider == MATCH_NONE ||
+		provider->revoked)
 		access_deny();
+	return opens_provider == MATCH_OLD ? CREDENTIAL_OLD_TOKEN
+		: CREDENTIAL_PROVIDER_TOKEN;
+}
 
+/*
+ * One judgement: denies, or says what the caller is entitled to.  `version` is
+ * set to the place of the row that is to be locked.
+ */
+static void
+judge(const Request *request, Access *access, ItemPointer version)
+{
+	Snapshot	snapshot = latest_snapshot();
+	Party		source = {0};
+	Party		provider = {0};
+
+	if (request->source_name == NULL)
+		party_find_by_token(&request->digest, snapshot, &source);
+	else
+		party_find_source(request->source_name, snapshot, &source);
+	if (request->provider_name != NULL)
+		party_find_provider(source.id, request->provider_name, snapshot, &provider);
+	UnregisterSnapshot(snapshot);
+
+	access->credential = find_credential(request, &source, &provider,
+										 &access->of_source);
+	if (source.id == 0)
+		raise_unknown_source(request->source_name);
+	if (request->provider_name != NULL && provider.id == 0)
+		raise_unknown_provider(source.name, request->provider_name);
 	access->source_id = source.id;
 	access->source_name = source.name;
 	access->provider_id = provider.id;
 	access->provider_name = provider.name;
-	access->by_source_token = kind == TOKEN_SOURCE;
-	access->by_old_token = by_old;
 	access->revoked = provider.revoked;
+	*version = request->provider_name != NULL ? provider.version
+		: source.version;
 }
 
-static Statement lock_provider[] = {
-	[PROVIDER_WRITER] = {"SELECT 1 FROM partreg.provider WHERE id = $1 FOR KEY SHARE", 1, {INT4OID}},
-	[PROVIDER_CHANGE] = {"SELECT 1 FROM partreg.provider WHERE id = $1 FOR NO KEY UPDATE", 1, {INT4OID}},
-	[PROVIDER_WITHDRAWAL] = {"SELECT 1 FROM partreg.provider WHERE id = $1 FOR UPDATE", 1, {INT4OID}},
-};
-
-/* Lock the row of a provider that was there a moment ago. */
-static void
-take_provider_lock(int32 provider_id, ProviderLock lock)
+/*
+ * Lock the row of a source or provider that was there a moment ago.  True: it
+ * is the version that was judged, and nobody had to be waited for.
+ */
+static bool
+lock_party(CatalogIndex which, int32 id, AccessLock lock, ItemPointer judged)
 {
-	Datum		values[1] = {Int32GetDatum(provider_id)};
+	static const LockTupleMode modes[] = {
+		[ACCESS_WRITE] = LockTupleKeyShare,
+		[ACCESS_CHANGE] = LockTupleNoKeyExclusive,
+		[ACCESS_WITHDRAW] = LockTupleExclusive
+	};
+	Snapshot	snapshot = current_snapshot();
+	CatalogScan scan;
+	bool		waited;
+	bool		as_judged = false;
 
-	/* A transaction's snapshot may be too old to know the row. */
-	if (statement_run(&lock_provider[lock], values, NULL) == 0 &&
-		IsolationUsesXactSnapshot())
+	catalog_begin_for_locking(&scan, which, snapshot);
+	catalog_seek_number(&scan, id);
+	if (catalog_next_row(&scan, ForwardScanDirection))
+	{
+		as_judged = row_lock_told(&scan, modes[lock], &waited) && !waited &&
+			ItemPointerEquals(&scan.slot->tts_tid, judged);
+	}
+	else if (IsolationUsesXactSnapshot())
+		raise_concurrent_change();	/* The snapshot is too old to know it. */
+	catalog_end(&scan);
+	UnregisterSnapshot(snapshot);
+	return as_judged;
+}
+
+/*
+ * Under REPEATABLE READ and SERIALIZABLE: the source, whose row is not locked
+ * for its provider, must have the same name in the transaction's snapshot, or
+ * what the transaction reads under that name is of another one.
+ */
+static void
+refuse_renamed_source(const Access *access)
+{
+	Snapshot	snapshot;
+	Party		source;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	snapshot = current_snapshot();
+	party_find_source(access->source_name, snapshot, &source);
+	UnregisterSnapshot(snapshot);
+	if (source.id != access->source_id)
 		raise_concurrent_change();
 }
 
 /*
- * May the caller write to a provider's partitions, or, with the source token
- * only, change the provider itself?  If so its row is locked when this returns.
+ * Judge, lock the row, and judge again, until what is judged is what is locked:
+ * it may have been dropped, or renamed, and another one of its name been
+ * registered meanwhile.  Where the lock was had at once, on the very version
+ * that was judged, nothing of that can be, and the judgement stands.
+ */
+static void
+authorize(Request *request, AccessLock lock, Access *access)
+{
+	bool		of_provider = request->provider_name != NULL;
+	ItemPointerData version;
+	int32		locked;
+	int32		judged;
+
+	if (request->token != NULL)
+	{
+		request->kind = token_parse(request->token, &request->digest);
+		if (request->kind == TOKEN_MALFORMED)
+			access_deny();
+	}
+	judge(request, access, &version);
+	if (lock == ACCESS_UNLOCKED)
+		return;
+	judged = of_provider ? access->provider_id : access->source_id;
+	do
+	{
+		locked = judged;
+		if (lock_party(of_provider ? PROVIDER_BY_ID : SOURCE_BY_ID, locked,
+					   lock, &version))
+			break;
+		judge(request, access, &version);
+		judged = of_provider ? access->provider_id : access->source_id;
+	} while (judged != locked);
+	if (of_provider)
+		refuse_renamed_source(access);
+}
+
+/*
+ * For the partitions of a provider: its token or trusted role is good, and so
+ * are those of the source, which are good for more.  token NULL: by trusted
+ * role.  The provider's row is locked when this returns.
  */
 void
 access_provider(const char *source_name, const char *provider_name,
-				const char *token, ProviderLock lock, bool source_token_only,
-				Access *access)
+				const char *token, AccessLock lock, Access *access)
 {
-	int32		locked;
+	Request		request = {
+		.source_name = source_name,
+		.provider_name = provider_name,
+		.token = token
+	};
 
-	judge_provider(source_name, provider_name, token, source_token_only,
-				   access);
-	do
-	{
-		locked = access->provider_id;
-		take_provider_lock(locked, lock);
-		judge_provider(source_name, provider_name, token, source_token_only,
-					   access);
-		/* Dropped and registered anew meanwhile: that one is not locked. */
-	} while (access->provider_id != locked);
+	authorize(&request, lock, access);
 }
 
-static void
-judge_source(const char *source_name, const char *token, Access *access)
+/* For a provider itself: only the token or trusted role of the source is good. */
+void
+access_provider_by_source(const char *source_name, const char *provider_name,
+						  const char *token, AccessLock lock, Access *access)
 {
-	Credentials source;
-	Credentials none;
-	TokenDigest digest;
-	bool		by_old = false;
+	Request		request = {
+		.source_name = source_name,
+		.provider_name = provider_name,
+		.token = token,
+		.of_source = true
+	};
 
-	if (token_parse(token, &digest) == TOKEN_MALFORMED)
-		access_deny();
-	find_credentials(source_name, NULL, &source, &none);
-	if (!opens(&digest, &source, &by_old))
-		access_deny();
-
-	memset(access, 0, sizeof(*access));
-	access->source_id = source.id;
-	access->source_name = source.name;
-	access->by_source_token = true;
-	access->by_old_token = by_old;
-}
-
-static Statement lock_source = {
-	"SELECT 1 FROM partreg.source WHERE id = $1 FOR NO KEY UPDATE", 1, {INT4OID}
-};
-static Statement lock_source_for_drop = {
-	"SELECT 1 FROM partreg.source WHERE id = $1 FOR UPDATE", 1, {INT4OID}
-};
-static Statement share_source = {
-	"SELECT 1 FROM partreg.source WHERE id = $1 FOR KEY SHARE", 1, {INT4OID}
-};
-
-/* Lock the row of a source that was there a moment ago. */
-static void
-take_source_lock(Statement *lock, int32 source_id)
-{
-	Datum		values[1] = {Int32GetDatum(source_id)};
-
-	if (statement_run(lock, values, NULL) == 0 && IsolationUsesXactSnapshot())
-		raise_concurrent_change();
+	authorize(&request, lock, access);
 }
 
 /*
- * May the caller change a source?  If so its row is locked, and for a drop
- * nobody is registering a provider of it.
+ * For a source: by its token or (token NULL) trusted role.  source_name NULL:
+ * the one that the token opens.  One of the two has to be given; where both
+ * are, they have to agree.
  */
 void
-access_source(const char *source_name, const char *token, bool for_drop,
+access_source(const char *source_name, const char *token, AccessLock lock,
 			  Access *access)
 {
-	int32		locked;
+	Request		request = {
+		.source_name = source_name,
+		.token = token,
+		.of_source = true
+	};
 
-	judge_source(source_name, token, access);
-	do
-	{
-		locked = access->source_id;
-		take_source_lock(for_drop ? &lock_source_for_drop : &lock_source,
-						 locked);
-		judge_source(source_name, token, access);
-	} while (access->source_id != locked);
-}
-
-/* The source that a token opens; 0: none */
-static bool
-find_source_by_token(const TokenDigest *digest, Credentials *source)
-{
-	static const CatalogIndex indexes[] = {SOURCE_BY_TOKEN, SOURCE_BY_OLD_TOKEN};
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	bool		found = false;
-	bool		by_old = false;
-
-	memset(source, 0, sizeof(*source));
-	for (int i = 0; i < lengthof(indexes) && !found; i++)
-	{
-		CatalogScan scan;
-		ScanKeyData key;
-
-		catalog_begin(&scan, indexes[i], snapshot);
-		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_BYTEAEQ,
-					token_digest_datum(digest));
-		catalog_seek(&scan, &key, 1);
-		while (!found && catalog_next_row(&scan, ForwardScanDirection))
-		{
-			source_credentials(&scan, source);
-			found = opens(digest, source, &by_old);
-		}
-		catalog_end(&scan);
-	}
-	UnregisterSnapshot(snapshot);
-	return found;
+	Assert(source_name != NULL || token != NULL);
+	authorize(&request, lock, access);
 }
 
 /*
- * The source that a source token opens.  Its row is locked against being
- * dropped.
+ * For callers who need no token (operators, the owner of the extension): a
+ * source, or a provider of it, by name.
  */
 void
-access_source_by_token(const char *token, Access *access)
+access_named(const char *source_name, const char *provider_name,
+			 Credential credential, AccessLock lock, Access *access)
 {
-	Credentials source;
-	TokenDigest digest;
+	Request		request = {
+		.source_name = source_name,
+		.provider_name = provider_name,
+		.of_source = true,
+		.named = credential
+	};
 
-	if (token_parse(token, &digest) != TOKEN_SOURCE ||
-		!find_source_by_token(&digest, &source))
-		access_deny();
-
-	take_source_lock(&share_source, source.id);
-	if (!find_source_by_token(&digest, &source))
-		access_deny();
-
-	memset(access, 0, sizeof(*access));
-	access->source_id = source.id;
-	access->source_name = source.name;
-	access->by_source_token = true;
-}
-
-/*
- * For the owner of the extension, who needs no token: a source, or a provider
- * of it, by name.  Its row is locked for an update.
- */
-void
-access_owner(const char *source_name, const char *provider_name,
-			 Access *access)
-{
-	Credentials source;
-	Credentials provider;
-	int32		locked = 0;
-
-	for (;;)
-	{
-		int32		wanted;
-
-		find_credentials(source_name, provider_name, &source, &provider);
-		if (source.id == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("source \"%s\" does not exist",
-							quotable(source_name)),
-					 errhint("The view partreg.sources lists the sources.")));
-		if (provider_name != NULL && provider.id == 0)
-			raise_unknown_provider(source_name, provider_name);
-
-		wanted = provider_name != NULL ? provider.id : source.id;
-		if (wanted == locked)
-			break;
-		if (provider_name != NULL)
-			take_provider_lock(wanted, PROVIDER_CHANGE);
-		else
-			take_source_lock(&lock_source, wanted);
-		locked = wanted;
-	}
-
-	access->source_id = source.id;
-	access->source_name = source.name;
-	access->provider_id = provider.id;
-	access->provider_name = provider.name;
-	access->by_source_token = false;
-	access->by_old_token = false;
-	access->revoked = provider.revoked;
+	Assert(credential != CREDENTIAL_NONE);
+	authorize(&request, lock, access);
 }

@@ -6,12 +6,17 @@
  * as "yes" in `IF NOT f(...)`.  So NULL is an error (22004) for every argument
  * that is required, and every other unusable value is 22023.
  *
+ * SQL-callable functions read their arguments first (argument_*), into locals;
+ * what is wrong with a value is said later (check_*), as a caller without a
+ * token shall hear of nothing else.
+ *
  * Whatever a caller passes may be an access token put in the wrong place, so
  * nothing given is quoted in a message but through quotable(), and no text
  * that holds a token is ever stored.
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "funcapi.h"
@@ -20,6 +25,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
 #include "utils/rangetypes.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -27,7 +33,21 @@
 
 #include "argument.h"
 #include "compat.h"
-#include "token.h"
+#include "condition.h"
+#include "secret.h"
+
+/* in bytes */
+#define MAX_TEXT_LENGTH	500
+
+/*
+ * While the library is new and the extension has not been updated yet, its
+ * functions have fewer arguments; write_begin() then ends the call.
+ */
+static bool
+argument_is_null(FunctionCallInfo fcinfo, int argno)
+{
+	return argno >= PG_NARGS() || PG_ARGISNULL(argno);
+}
 
 /* The name of an argument, for messages. */
 static const char *
@@ -54,9 +74,10 @@ argument_label(FunctionCallInfo fcinfo, int argno)
 void
 argument_require(FunctionCallInfo fcinfo, int argno)
 {
-	if (unlikely(PG_ARGISNULL(argno)))
+	if (unlikely(argument_is_null(fcinfo, argno)))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errcondition("bad_argument"),
 				 errmsg("argument \"%s\" must not be null",
 						argument_label(fcinfo, argno)),
 				 errhint("Only arguments that have a default may be null or left out.")));
@@ -68,7 +89,7 @@ looks_like_token(const char *string)
 {
 	size_t		length;
 
-	return token_lookalike(string, &length) != NULL;
+	return secret_find_token(string, &length) != NULL;
 }
 
 /*
@@ -89,24 +110,81 @@ quotable(const char *string)
 	return psprintf("%.*s...", (int) length, string);
 }
 
-/* A text argument as a C string; NULL for NULL. */
+/*
+ * A text, or of one that is compressed or stored elsewhere as much as is
+ * wanted.
+ */
+static text *
+beginning(Datum given, int bytes)
+{
+	struct varlena *value = (struct varlena *) DatumGetPointer(given);
+
+	if (VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value))
+		return DatumGetTextPSlice(given, 0, bytes);
+	return (text *) value;
+}
+
+/*
+ * A text as a C string.  No name, token or word that we know is longer than
+ * MAX_TEXT_LENGTH; what is beyond it is left out, so that a huge text costs no
+ * more than a short one.
+ */
+char *
+text_to_short_cstring(Datum given)
+{
+	text	   *value = beginning(given, MAX_TEXT_LENGTH + 1);
+	int			length = VARSIZE_ANY_EXHDR(value);
+
+	if (unlikely(length > MAX_TEXT_LENGTH))
+		length = pg_mbcliplen(VARDATA_ANY(value), MAX_TEXT_LENGTH + 1,
+							  MAX_TEXT_LENGTH);
+	return pnstrdup(VARDATA_ANY(value), length);
+}
+
 char *
 argument_text(FunctionCallInfo fcinfo, int argno)
 {
-	if (PG_ARGISNULL(argno))
-		return NULL;
-	return text_to_cstring(PG_GETARG_TEXT_PP(argno));
+	return argument_is_null(fcinfo, argno) ? NULL
+		: text_to_short_cstring(PG_GETARG_DATUM(argno));
+}
+
+RangeType *
+argument_range(FunctionCallInfo fcinfo, int argno)
+{
+	return argument_is_null(fcinfo, argno) ? NULL : PG_GETARG_RANGE_P(argno);
+}
+
+Interval *
+argument_interval(FunctionCallInfo fcinfo, int argno)
+{
+	return argument_is_null(fcinfo, argno) ? NULL : PG_GETARG_INTERVAL_P(argno);
+}
+
+/* As it was given: it may be compressed, or stored elsewhere. */
+struct varlena *
+argument_details(FunctionCallInfo fcinfo, int argno)
+{
+	return argument_is_null(fcinfo, argno) ? NULL
+		: (struct varlena *) PG_GETARG_POINTER(argno);
+}
+
+/* A boolean whose default is false */
+bool
+argument_flag(FunctionCallInfo fcinfo, int argno)
+{
+	return !argument_is_null(fcinfo, argno) && PG_GETARG_BOOL(argno);
 }
 
 /* No token may be stored where people can read it. */
 static void
-refuse_token(FunctionCallInfo fcinfo, int argno, const char *value)
+refuse_token(const char *value, const char *label)
 {
 	if (looks_like_token(value))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
 				 errmsg("argument \"%s\" holds what looks like an access token",
-						argument_label(fcinfo, argno)),
+						label),
 				 errhint("Pass the token as access_token, and rotate it if it may have been seen.")));
 }
 
@@ -139,67 +217,234 @@ has_control_character(const char *string)
 }
 
 /* A name that is to be stored: of a source, provider, owner or holder. */
-char *
-argument_name(FunctionCallInfo fcinfo, int argno)
+void
+check_name(const char *name, const char *label)
 {
-	char	   *name = argument_text(fcinfo, argno);
-	size_t		length;
+	size_t		length = strlen(name);
 
-	if (name == NULL)
-		return NULL;
-	length = strlen(name);
 	if (length < 1 || length > MAX_NAME_LENGTH ||
 		name[0] == ' ' || name[length - 1] == ' ' ||
 		has_control_character(name))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" is not a usable name",
-						argument_label(fcinfo, argno)),
+				 errcondition("bad_argument"),
+				 errmsg("invalid value for argument \"%s\"", label),
 				 errhint("A name has 1 to %d bytes, no control characters and no space at either end.",
 						 MAX_NAME_LENGTH)));
-	refuse_token(fcinfo, argno, name);
-	return name;
+	refuse_token(name, label);
 }
 
 /*
- * A reason, without tokens, cut to what is kept of it at a whole character.
+ * A reason, without secrets, cut to what is kept of it at a whole character.
  * It is often somebody else's error message with a statement in it, so that a
  * token is no reason to refuse the call.
  */
 char *
 argument_reason(FunctionCallInfo fcinfo, int argno)
 {
+	/* Enough to know a secret by that lies across the cut */
+	const int	enough = 2 * MAX_REASON_LENGTH;
 	text	   *given;
 	char	   *reason;
 	int			length;
+	bool		cut;
 
-	if (PG_ARGISNULL(argno))
+	if (argument_is_null(fcinfo, argno))
 		return NULL;
-	given = PG_GETARG_TEXT_PP(argno);
-	/* Enough to know a token by that lies across the cut */
-	length = pg_mbcliplen(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given),
-						  2 * MAX_REASON_LENGTH);
+	given = beginning(PG_GETARG_DATUM(argno), enough + 1);
+	length = VARSIZE_ANY_EXHDR(given);
+	cut = length > enough;
+	if (cut)
+		length = pg_mbcliplen(VARDATA_ANY(given), enough + 1, enough);
 	reason = pnstrdup(VARDATA_ANY(given), length);
-	token_mask(reason);
+	secret_mask(reason, cut);
 	reason[pg_mbcliplen(reason, length, MAX_REASON_LENGTH)] = '\0';
 	return reason;
 }
 
 /* The name of a role that exists. */
-char *
-argument_role(FunctionCallInfo fcinfo, int argno)
+void
+check_role_name(const char *role, const char *label)
 {
-	char	   *role = argument_text(fcinfo, argno);
-
-	if (role == NULL)
-		return NULL;
 	if (!OidIsValid(get_role_oid(role, true)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errcondition("bad_argument"),
 				 errmsg("role \"%s\" does not exist", quotable(role)),
 				 errhint("The name is taken as it is written, without folding its case.")));
-	refuse_token(fcinfo, argno, role);
-	return role;
+	refuse_token(role, label);
+}
+
+/* A number of details as it is written */
+static char *
+number_text(const JsonbValue *value)
+{
+	return DatumGetCString(DirectFunctionCall1(numeric_out,
+											   NumericGetDatum(value->val.numeric)));
+}
+
+/* measure: how long they are, as a sentence */
+pg_noreturn static void
+raise_long_details(const char *measure)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errcondition("bad_argument"),
+			 errmsg("argument \"%s\" is too long", "details"),
+			 errdetail_internal("%s", measure),
+			 errhint("Store long values elsewhere, and say where.")));
+}
+
+/*
+ * Details have to be short as text.  As jsonb they are at most four times as
+ * long ([0, 0, ...]), so that huge ones need not be unfolded.
+ */
+static Jsonb *
+unfold_details(struct varlena *given)
+{
+	Size		size = toast_raw_datum_size(PointerGetDatum(given));
+
+	if (size > 8 * MAX_DETAILS_LENGTH)
+		raise_long_details(psprintf("It has %zu bytes as jsonb; %d are allowed as text.",
+									size, MAX_DETAILS_LENGTH));
+	return DatumGetJsonbP(PointerGetDatum(given));
+}
+
+/*
+ * As text a number may be ten thousand times as long (1e131071); one that is
+ * too long for details is the last that is written out.
+ */
+static void
+refuse_long_numbers(Jsonb *details)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&details->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	size_t		length = 0;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		char	   *number;
+
+		if ((token != WJB_VALUE && token != WJB_ELEM) ||
+			value.type != jbvNumeric)
+			continue;
+		number = number_text(&value);
+		length += strlen(number);
+		pfree(number);
+		if (length > MAX_DETAILS_LENGTH)
+			raise_long_details(psprintf("Its numbers have more than %d bytes as text.",
+										MAX_DETAILS_LENGTH));
+	}
+}
+
+static void
+refuse_long_text(Jsonb *details)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	(void) JsonbToCString(&text, &details->root, VARSIZE(details));
+	if (text.len > MAX_DETAILS_LENGTH)
+		raise_long_details(psprintf("It has %d bytes as text; %d are allowed.",
+									text.len, MAX_DETAILS_LENGTH));
+	pfree(text.data);
+}
+
+/*
+ * Mask secrets in a key, or a value that is no array or object; all: the value
+ * is a secret.
+ */
+static void
+mask_scalar(JsonbValue *value, bool all)
+{
+	char	   *string;
+
+	if (value->type == jbvNumeric && all)
+		string = number_text(value);
+	else if (value->type == jbvString)
+		string = pnstrdup(value->val.string.val, value->val.string.len);
+	else
+		return;
+	value->type = jbvString;
+	value->val.string.val = string;
+	value->val.string.len = strlen(string);
+	if (all)
+		memset(string, '*', value->val.string.len);
+	else
+		secret_mask(string, false);
+}
+
+/*
+ * Details without secrets.  Under a key that says that its value is a password,
+ * strings and numbers are masked, also in arrays.
+ */
+static Jsonb *
+mask_details(Jsonb *details)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&details->root);
+	JsonbParseState *state = NULL;
+	JsonbValue *result = NULL;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	bool		is_password = false;	/* what follows the key */
+	int			arrays = 0;		/* of passwords, one within the other */
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		bool		scalar = false;
+
+		switch (token)
+		{
+			case WJB_KEY:
+				scalar = true;
+				is_password = secret_is_password_key(pnstrdup(value.val.string.val,
+															  value.val.string.len));
+				mask_scalar(&value, false);
+				break;
+			case WJB_VALUE:
+			case WJB_ELEM:
+				scalar = true;
+				mask_scalar(&value, is_password || (token == WJB_ELEM && arrays > 0));
+				is_password = false;
+				break;
+			case WJB_BEGIN_ARRAY:
+				if (is_password || arrays > 0)
+					arrays++;
+				is_password = false;
+				break;
+			case WJB_END_ARRAY:
+				arrays = Max(arrays - 1, 0);
+				break;
+			default:
+				is_password = false;
+		}
+		result = pushJsonbValue(&state, token, scalar ? &value : NULL);
+	}
+	return JsonbValueToJsonb(result);
+}
+
+/*
+ * What consumers should know of a partition: a short object, of which secrets
+ * are masked; NULL: nothing.
+ */
+Jsonb *
+check_details(struct varlena *given)
+{
+	Jsonb	   *details;
+
+	if (given == NULL)
+		return NULL;
+	details = unfold_details(given);
+	if (!JB_ROOT_IS_OBJECT(details))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
+				 errmsg("argument \"%s\" must be a JSON object", "details"),
+				 errhint("Give an object such as {\"rows\": 12}.")));
+	refuse_long_numbers(details);
+	refuse_long_text(details);
+	return mask_details(details);
 }
 
 pg_noreturn static void
@@ -207,6 +452,7 @@ bad_range(const char *why)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errcondition("bad_argument"),
 			 errmsg("%s", why),
 			 errhint("Give a finite, non-empty range such as [2024-01-01 00:00+00, 2024-01-02 00:00+00).")));
 }
@@ -226,12 +472,18 @@ range_to_interval(RangeType *range, TimeInterval *result)
 	RangeBound	upper;
 	bool		empty;
 
+	result->start = INTERVAL_MIN;
+	result->end = INTERVAL_MAX;
+	/* All of time, as of most providers: there is nothing to take apart. */
+	if ((range_get_flags(range) & (RANGE_EMPTY | RANGE_LB_INF | RANGE_UB_INF)) ==
+		(RANGE_LB_INF | RANGE_UB_INF))
+		return true;
+
 	typcache = lookup_type_cache(RangeTypeGetOid(range), TYPECACHE_RANGE_INFO);
 	range_deserialize(typcache, range, &lower, &upper, &empty);
 	if (empty)
 		return false;
 
-	result->start = INTERVAL_MIN;
 	if (!lower.infinite)
 	{
 		result->start = DatumGetTimestampTz(lower.val);
@@ -240,7 +492,6 @@ range_to_interval(RangeType *range, TimeInterval *result)
 		if (result->start >= END_TIMESTAMP)
 			return false;
 	}
-	result->end = INTERVAL_MAX;
 	if (!upper.infinite)
 	{
 		result->end = DatumGetTimestampTz(upper.val);
@@ -252,13 +503,28 @@ range_to_interval(RangeType *range, TimeInterval *result)
 	return result->start < result->end;
 }
 
-/* The same where a finite and non-empty range is needed. */
+/* The same where a non-empty range is needed; it may be unbounded. */
 TimeInterval
-argument_interval(FunctionCallInfo fcinfo, int argno)
+check_extent(RangeType *range)
 {
 	TimeInterval result;
 
-	if (unlikely(!range_to_interval(PG_GETARG_RANGE_P(argno), &result)))
+	if (unlikely(!range_to_interval(range, &result)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
+				 errmsg("range is empty"),
+				 errhint("Give a range that is not empty; it may be unbounded.")));
+	return result;
+}
+
+/* The same where a finite and non-empty range is needed. */
+TimeInterval
+check_interval(RangeType *range)
+{
+	TimeInterval result;
+
+	if (unlikely(!range_to_interval(range, &result)))
 		bad_range("range is empty");
 	if (unlikely(TIMESTAMP_NOT_FINITE(result.start) ||
 				 TIMESTAMP_NOT_FINITE(result.end)))
@@ -270,7 +536,7 @@ argument_interval(FunctionCallInfo fcinfo, int argno)
 TimeInterval
 interval_between(TimestampTz start_at, TimestampTz end_at)
 {
-	TimeInterval	result = {start_at, end_at};
+	TimeInterval result = {start_at, end_at};
 
 	if (unlikely(TIMESTAMP_NOT_FINITE(start_at) || TIMESTAMP_NOT_FINITE(end_at)))
 		bad_range("range is not bounded by finite timestamps");
@@ -284,9 +550,8 @@ interval_between(TimestampTz start_at, TimestampTz end_at)
  * a day is 24 hours, and months have no length.
  */
 int64
-argument_duration(FunctionCallInfo fcinfo, int argno)
+check_duration(const Interval *given, const char *label)
 {
-	Interval *given = PG_GETARG_INTERVAL_P(argno);
 	int64		result;
 
 	if (given->month != 0 ||
@@ -295,8 +560,8 @@ argument_duration(FunctionCallInfo fcinfo, int argno)
 		result < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" is not a usable length of time",
-						argument_label(fcinfo, argno)),
+				 errcondition("bad_argument"),
+				 errmsg("invalid length of time for argument \"%s\"", label),
 				 errhint("Give days, hours, minutes or seconds, not months, and nothing negative.")));
 	return result;
 }
@@ -311,8 +576,9 @@ timestamp_after(TimestampTz now, int64 duration)
 		!IS_VALID_TIMESTAMP(result))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
 				 errmsg("length of time ends beyond the last timestamp"),
-				 errhint("Give a shorter one.")));
+				 errhint("Give a shorter length of time.")));
 	return result;
 }
 
@@ -340,4 +606,13 @@ interval_to_range(TimeInterval interval)
 	upper.infinite = interval.end == INTERVAL_MAX;
 	return RangeTypePGetDatum(make_range_compat(typcache, &lower, &upper,
 												false));
+}
+
+/* A range as it stands in messages: ISO, in the session's time zone. */
+char *
+show_interval(TimeInterval interval)
+{
+	return psprintf("[%s, %s)",
+					pstrdup(timestamptz_to_str(interval.start)),
+					pstrdup(timestamptz_to_str(interval.end)));
 }

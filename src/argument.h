@@ -5,26 +5,41 @@
 #ifndef PARTREG_ARGUMENT_H
 #define PARTREG_ARGUMENT_H
 
+#include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "interval.h"
+#include "utils/jsonb.h"
 #include "utils/rangetypes.h"
 
 /* in bytes */
 #define MAX_NAME_LENGTH		200
 #define MAX_REASON_LENGTH	2000
+#define MAX_DETAILS_LENGTH	8000
 
+/* Reading, at the top of a function; NULL where NULL was given */
 extern void argument_require(FunctionCallInfo fcinfo, int argno);
 extern char *argument_text(FunctionCallInfo fcinfo, int argno);
-extern char *argument_name(FunctionCallInfo fcinfo, int argno);
 extern char *argument_reason(FunctionCallInfo fcinfo, int argno);
-extern char *argument_role(FunctionCallInfo fcinfo, int argno);
-extern TimeInterval argument_interval(FunctionCallInfo fcinfo, int argno);
-extern bool range_to_interval(RangeType *range, TimeInterval *result);
+extern RangeType *argument_range(FunctionCallInfo fcinfo, int argno);
+extern Interval *argument_interval(FunctionCallInfo fcinfo, int argno);
+extern struct varlena *argument_details(FunctionCallInfo fcinfo, int argno);
+extern bool argument_flag(FunctionCallInfo fcinfo, int argno);
+
+/* Checking; the label is the argument's name */
+extern void check_name(const char *name, const char *label);
+extern void check_role_name(const char *role, const char *label);
+extern int64 check_duration(const Interval *given, const char *label);
+extern Jsonb *check_details(struct varlena *given);
+extern TimeInterval check_interval(RangeType *range);
+extern TimeInterval check_extent(RangeType *range);
 extern TimeInterval interval_between(TimestampTz start_at, TimestampTz end_at);
-extern int64 argument_duration(FunctionCallInfo fcinfo, int argno);
 extern TimestampTz timestamp_after(TimestampTz now, int64 duration);
+
+extern char *text_to_short_cstring(Datum given);
+extern bool range_to_interval(RangeType *range, TimeInterval *result);
 extern Datum empty_range(void);
 extern Datum interval_to_range(TimeInterval interval);
+extern char *show_interval(TimeInterval interval);
 
 extern int control_character(const char *string);
 extern bool looks_like_token(const char *string);

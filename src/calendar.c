@@ -1,168 +1,479 @@
 /*
  * calendar.c
- *		The bounds of steps.
+ *		The bounds of steps by the wall clock of a time zone.
  *
- * The k-th bound is start + k * step, by the calendar of a time zone: a day may
- * have 23 or 25 hours, and a month ends where it ends.  PostgreSQL does the
- * arithmetic; it takes the zone from the setting TimeZone, hence
- * calendar_enter() and calendar_leave() around each batch of bounds.
+ * Bound 0 is the start.  Bound k is counted from the start, not from the bound
+ * before it, so that a month cut short at the end of February is followed by a
+ * whole one:
+ *
+ * 1. To what the clock shows at the start, k times the months of the step are
+ *    added (the day is cut at the end of a shorter month), then k times its
+ *    days.  That gives a local time.
+ * 2. The first instant, from the start on, at which the clock shows that local
+ *    time or has passed it.
+ * 3. k times the step's hours, minutes and seconds are added to that instant,
+ *    as a plain length of time.
+ *
+ * A clock is a list of stretches, each with one offset from UTC.  A local time
+ * that the clock skips lies between two of them: its first instant is the
+ * change.  A local time that comes twice lies in two: its first instant is in
+ * the former.  (PostgreSQL takes the latter, and for a skipped one an instant
+ * after the change.)  So a local date begins at one instant and ends where the
+ * next date that exists begins, dates do not overlap, and a date that the zone
+ * leaves out is empty.  Where clocks go back across midnight, the new date has
+ * begun and goes on, though the clock shows the old date once more.
+ *
+ * A date whose midnight is skipped begins later by the clock; a start there
+ * stands for midnight, or else the days counted from it would all begin late.
+ *
+ * Local times grow with k, so do their first instants, and so does k times the
+ * rest of the step: bounds never go backwards.  Two of them fall together where
+ * the clock skips the whole step; what is between them is no partition.  And
+ * as they never go backwards, a walk reads each stretch of the clock once: a
+ * bound costs a few additions.
+ *
+ * A step of neither months nor days has one length everywhere, and its zone
+ * does not matter.
  */
 #include "postgres.h"
 
 #include "common/int.h"
+#include "funcapi.h"
 #include "miscadmin.h"
-#include "pgtime.h"
-#include "utils/fmgrprotos.h"
-#include "utils/guc.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
 #include "utils/timestamp.h"
 
 #include "argument.h"
 #include "calendar.h"
 #include "compat.h"
+#include "condition.h"
 
-/* Use the calendar's time zone, until calendar_leave(). */
-int
-calendar_enter(const Calendar *calendar)
+PG_FUNCTION_INFO_V1(day_range);
+PG_FUNCTION_INFO_V1(step_ranges);
+
+/* From 1970 to 2000 */
+#define UNIX_TO_POSTGRES \
+	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
+
+/*
+ * No clock is further from UTC: POSIX names of zones may say up to a week, and
+ * an hour more for daylight saving time.
+ */
+#define FARTHEST_DAYS		8
+#define FARTHEST_OFFSET		(FARTHEST_DAYS * (int64) SECS_PER_DAY)
+
+/* Later than any timestamp, and far from where additions overflow */
+#define NEVER				(INT64CONST(1) << 60)
+
+/* A multiple of 400 years that makes all years positive */
+#define YEARS_BEFORE		4800
+
+/* Division that rounds down, also what is negative */
+static int64
+floor_divide(int64 dividend, int64 divisor)
 {
-	int			level = NewGUCNestLevel();
+	int64		quotient = dividend / divisor;
 
-	(void) set_config_option("TimeZone", calendar->time_zone,
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	return level;
+	return quotient * divisor > dividend ? quotient - 1 : quotient;
 }
 
-void
-calendar_leave(int level)
+/* Read the clock at an instant. */
+static void
+clock_read(Clock *clock, int64 at)
 {
-	AtEOXact_GUC(true, level);
+	pg_time_t	time = at + UNIX_TO_POSTGRES;
+	pg_time_t	change = 0;
+	long		before_offset;
+	long		after_offset;
+	int			before_isdst;
+	int			after_isdst;
+	int			found;
+
+	clock->from = at;
+	clock->offset = pg_localtime(&time, clock->zone)->tm_gmtoff;
+	found = pg_next_dst_boundary(&time, &before_offset, &before_isdst, &change,
+								 &after_offset, &after_isdst, clock->zone);
+
+	/*
+	 * At the last change of the 400 years in its table PostgreSQL says that
+	 * there are no more, but a second later it begins the table anew.
+	 */
+	if (found == 0)
+	{
+		time++;
+		found = pg_next_dst_boundary(&time, &before_offset, &before_isdst,
+									 &change, &after_offset, &after_isdst,
+									 clock->zone);
+	}
+	clock->until = found > 0 ? change - UNIX_TO_POSTGRES : NEVER;
+}
+
+/*
+ * The first instant at which a clock shows a local time or has passed it, not
+ * before the instant at which it was first read.  The clock moves on: the next
+ * call may not ask for an earlier time.
+ *
+ * day: Julian; may lie FARTHEST_DAYS beyond the last one of timestamps
+ * time_of_day: in microseconds
+ *
+ * Returns INTERVAL_MAX for what lies beyond the last timestamp.
+ */
+static int64
+clock_first(Clock *clock, int64 day, int64 time_of_day)
+{
+	int64		local = (day - POSTGRES_EPOCH_JDATE) * SECS_PER_DAY +
+		time_of_day / USECS_PER_SEC;
+	int64		at;
+
+	if (clock->until < local - FARTHEST_OFFSET)
+		clock_read(clock, local - FARTHEST_OFFSET);
+	while (clock->until + clock->offset <= local)
+		clock_read(clock, clock->until);
+	at = local - clock->offset;
+	if (at >= END_TIMESTAMP / USECS_PER_SEC)
+		return INTERVAL_MAX;
+	if (at < clock->from)
+		return clock->from * USECS_PER_SEC;
+	return at * USECS_PER_SEC + time_of_day % USECS_PER_SEC;
+}
+
+/* The first instant of a local date, or INTERVAL_MAX */
+static int64
+first_instant(pg_tz *zone, int64 day)
+{
+	Clock		clock = {.zone = zone};
+
+	clock_read(&clock, (day - POSTGRES_EPOCH_JDATE) * SECS_PER_DAY -
+			   FARTHEST_OFFSET);
+	return clock_first(&clock, day, 0);
+}
+
+/*
+ * A time zone by its name (NULL: UTC).
+ *
+ * Errors: 22023.
+ */
+static pg_tz *
+find_zone(const char *name)
+{
+	pg_tz	   *zone = NULL;
+
+	if (name == NULL)
+		name = "UTC";
+	if (!looks_like_token(name))
+		zone = pg_tzset(name);
+	if (zone == NULL || !pg_tz_acceptable(zone))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
+				 errmsg("time zone \"%s\" not recognized", quotable(name)),
+				 errhint("The view pg_timezone_names lists the time zones.")));
+	return zone;
+}
+
+/* Has a step one length everywhere? */
+static bool
+is_plain(const Interval *step)
+{
+	return step->month == 0 && step->day == 0;
+}
+
+/*
+ * Steps in a time zone (NULL: UTC), counted from a start.
+ *
+ * Errors: 22023 (no positive step, or no time zone).
+ */
+void
+calendar_init(Calendar *calendar, const Interval *step, const char *time_zone,
+			  int64 start)
+{
+	Clock		clock = {.zone = find_zone(time_zone)};
+	int64		second = floor_divide(start, USECS_PER_SEC);
+	int64		day;
+
+	if (INTERVAL_NOT_FINITE(step) ||
+		step->month < 0 || step->day < 0 || step->time < 0 ||
+		(is_plain(step) && step->time == 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
+				 errmsg("step must be a positive interval"),
+				 errdetail("No field of a step may be negative or infinite."),
+				 errhint("For example '1 hour', '1 day' or '1 month'.")));
+	calendar->start = start;
+	calendar->step = *step;
+	calendar->zone = clock.zone;
+
+	clock_read(&clock, second);
+	day = floor_divide(second + clock.offset, SECS_PER_DAY);
+	calendar->day = (int) (day + POSTGRES_EPOCH_JDATE);
+	calendar->time_of_day = (second + clock.offset - day * SECS_PER_DAY) *
+		USECS_PER_SEC + (start - second * USECS_PER_SEC);
+	if (first_instant(calendar->zone, calendar->day) == start)
+		calendar->time_of_day = 0;
+}
+
+/*
+ * A bound as it stands in messages: ISO, in the session's time zone.
+ * INTERVAL_MAX shows as infinity.
+ */
+static char *
+show_bound(int64 bound)
+{
+	return pstrdup(timestamptz_to_str(bound));
 }
 
 pg_noreturn static void
-raise_too_many_steps(void)
+raise_no_bound(int64 before, int64 after)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("too many steps for one call"),
-			 errhint("Register the range in several calls.")));
+			 errcondition("bad_argument"),
+			 errmsg("range is not a whole number of steps"),
+			 errdetail("The bounds on either side of its end are %s and %s.",
+					   show_bound(before), show_bound(after)),
+			 errhint("Steps are counted from the start of the range, by the wall clock of the time zone.")));
 }
 
-/* The k-th bound, between calendar_enter() and calendar_leave(). */
-int64
-calendar_bound(const Calendar *calendar, int64 k)
+/* count: how many there would be; 0: not known */
+pg_noreturn static void
+raise_too_many(uint64 count)
 {
-	Interval	span;
-	int64		months;
-	int64		days;
-
-	/* Of one length everywhere; it may be too long for an interval. */
-	if (calendar->step.month == 0 && calendar->step.day == 0)
-		return (int64) ((uint64) calendar->start +
-						(uint64) calendar->step.time * (uint64) k);
-	if (pg_mul_s64_overflow(calendar->step.month, k, &months) ||
-		pg_mul_s64_overflow(calendar->step.day, k, &days) ||
-		pg_mul_s64_overflow(calendar->step.time, k, &span.time) ||
-		months != (int32) months || days != (int32) days)
-		raise_too_many_steps();
-	span.month = (int32) months;
-	span.day = (int32) days;
-	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-												   TimestampTzGetDatum(calendar->start),
-												   IntervalPGetDatum(&span)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errcondition("bad_argument"),
+			 count == 0
+			 ? errmsg("range would make more than %d partitions",
+					  MAX_PARTITIONS)
+			 : errmsg("range would make " UINT64_FORMAT " partitions", count),
+			 errdetail("One call makes at most %d partitions.", MAX_PARTITIONS),
+			 errhint("Is this step the one you mean?")));
 }
 
-/* A calendar given as a step and a time zone (NULL: UTC) */
-void
-argument_calendar(FunctionCallInfo fcinfo, int step_argno, int zone_argno,
-				  int64 start, Calendar *calendar)
-{
-	char	   *time_zone = argument_text(fcinfo, zone_argno);
-
-	calendar->start = start;
-	calendar->step = *PG_GETARG_INTERVAL_P(step_argno);
-	calendar->time_zone = time_zone == NULL ? "UTC" : time_zone;
-	if (looks_like_token(calendar->time_zone) ||
-		pg_tzset(calendar->time_zone) == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("time zone \"%s\" is not known",
-						quotable(calendar->time_zone)),
-				 errhint("The view pg_timezone_names lists the time zones.")));
-	if (calendar->step.month < 0 || calendar->step.day < 0 ||
-		calendar->step.time < 0 ||
-		(calendar->step.month == 0 && calendar->step.day == 0 &&
-		 calendar->step.time == 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("step must be a positive interval"),
-				 errhint("For example '1 hour', '1 day' or '1 month'.")));
-}
-
-/* The k-th bound, or INTERVAL_MAX where it lies beyond the last timestamp */
+/* A length of time after an instant; INTERVAL_MAX beyond the last timestamp */
 static int64
-bound_or_beyond(const Calendar *calendar, int64 k)
+bound_after(int64 instant, int64 length)
 {
-	MemoryContext memory = CurrentMemoryContext;
-	volatile int64 bound = INTERVAL_MAX;
+	int64		bound;
 
-	/* Arithmetic alone, which holds nothing that would have to be let go. */
-	PG_TRY();
-	{
-		bound = calendar_bound(calendar, k);
-	}
-	PG_CATCH();
-	{
-		if (geterrcode() != ERRCODE_DATETIME_VALUE_OUT_OF_RANGE)
-			PG_RE_THROW();
-		MemoryContextSwitchTo(memory);
-		FlushErrorState();
-	}
-	PG_END_TRY();
+	if (pg_add_s64_overflow(instant, length, &bound) || bound >= END_TIMESTAMP)
+		return INTERVAL_MAX;
 	return bound;
 }
 
 /*
- * How many steps lead from the start to an end?  Complains if it is no whole
- * number.
+ * How many partitions do the steps from the start to an end make?
+ *
+ * Errors: 22023 (more than MAX_PARTITIONS, or the end is no bound).
  */
 int64
 calendar_steps(const Calendar *calendar, int64 end)
 {
-	int64		steps = 0;
-	int64		bound = calendar->start;
+	CalendarWalk walk;
+	TimeInterval step = {0};
+	int64		count = 0;
 
-	if (calendar->step.month == 0 && calendar->step.day == 0)
+	if (is_plain(&calendar->step))
 	{
 		uint64		length = (uint64) end - (uint64) calendar->start;
+		uint64		rest = length % (uint64) calendar->step.time;
 
-		if (length / (uint64) calendar->step.time > PG_INT64_MAX)
-			raise_too_many_steps();
-		steps = (int64) (length / (uint64) calendar->step.time);
-		bound = length % (uint64) calendar->step.time == 0 ? end
-			: INTERVAL_MAX;
+		length /= (uint64) calendar->step.time;
+		if (length > MAX_PARTITIONS)
+			raise_too_many(length);
+		if (rest != 0)
+			raise_no_bound(end - (int64) rest,
+						   bound_after(end - (int64) rest,
+									   calendar->step.time));
+		return (int64) length;
 	}
-	else
+
+	calendar_walk_begin(&walk, calendar);
+	while (calendar_walk_next(&walk, end, &step))
 	{
-		int			level = calendar_enter(calendar);
-
-		while (bound < end)
-		{
-			int64		next = bound_or_beyond(calendar, ++steps);
-
-			CHECK_FOR_INTERRUPTS();
-			if (next <= bound)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("step does not lead forward everywhere in the range"),
-						 errhint("Where clocks are set back, steps of less than the change may not.")));
-			bound = next;
-		}
-		calendar_leave(level);
+		if (++count > MAX_PARTITIONS)
+			raise_too_many(0);
+		CHECK_FOR_INTERRUPTS();
 	}
-	if (bound != end)
+	if (walk.bound != end)
+		raise_no_bound(step.start, step.end);
+	return count;
+}
+
+/* Begin at bound 0. */
+void
+calendar_walk_begin(CalendarWalk *walk, const Calendar *calendar)
+{
+	memset(walk, 0, sizeof(*walk));
+	walk->calendar = calendar;
+	walk->bound = calendar->start;
+	j2date(calendar->day, &walk->year, &walk->month, &walk->day_of_month);
+	walk->clock.zone = calendar->zone;
+	clock_read(&walk->clock, floor_divide(calendar->start, USECS_PER_SEC));
+}
+
+/* The day that a walk is at, Julian, or beyond the last one of timestamps */
+static int64
+walk_day(const CalendarWalk *walk)
+{
+	int64		months;
+	int64		year;
+	int			month;
+	int			length;
+
+	if (walk->months == 0)
+		return walk->calendar->day + walk->days;
+	months = (walk->year + YEARS_BEFORE) * INT64CONST(12) + walk->month - 1 +
+		walk->months;
+	year = months / 12 - YEARS_BEFORE;
+	month = (int) (months % 12);
+	if (year >= JULIAN_MAXYEAR)
+		return PG_INT32_MAX;
+	length = day_tab[isleap((int) year)][month];
+	return date2j((int) year, month + 1, Min(walk->day_of_month, length)) +
+		walk->days;
+}
+
+/* The next bound, or INTERVAL_MAX where it lies beyond the last timestamp */
+static int64
+next_bound(CalendarWalk *walk)
+{
+	const Calendar *calendar = walk->calendar;
+	int64		day;
+	int64		instant;
+
+	/* From bound to bound: all of them together may be too long to count. */
+	if (is_plain(&calendar->step))
+		return bound_after(walk->bound, calendar->step.time);
+	if (pg_add_s64_overflow(walk->length, calendar->step.time, &walk->length))
+		return INTERVAL_MAX;
+	walk->months += calendar->step.month;
+	walk->days += calendar->step.day;
+	day = walk_day(walk);
+	if (day > TIMESTAMP_END_JULIAN + FARTHEST_DAYS)
+		return INTERVAL_MAX;
+	instant = clock_first(&walk->clock, day, calendar->time_of_day);
+	return bound_after(instant, walk->length);
+}
+
+/*
+ * The next step that is not empty; false: the walk has come to the end, or
+ * beyond it.
+ */
+bool
+calendar_walk_next(CalendarWalk *walk, int64 end, TimeInterval *step)
+{
+	if (walk->bound >= end)
+		return false;
+	step->start = walk->bound;
+	do
+		walk->bound = next_bound(walk);
+	while (walk->bound == step->start);
+	step->end = walk->bound;
+	return true;
+}
+
+/*
+ * day_range(day date, time_zone text DEFAULT 'UTC')
+ *		returns tstzrange: that local date
+ *
+ * Errors: 22004, 22008 (not within timestamps), 22023 (also: the zone has no such
+ * date).
+ */
+Datum
+day_range(PG_FUNCTION_ARGS)
+{
+	DateADT		date;
+	int64		day;
+	pg_tz	   *zone;
+	TimeInterval during;
+
+	argument_require(fcinfo, 0);
+	date = PG_GETARG_DATEADT(0);
+	zone = find_zone(argument_text(fcinfo, 1));
+	if (DATE_NOT_FINITE(date))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("range is not a whole number of steps"),
-				 errhint("Steps are counted from the start of the range, by the calendar of the time zone.")));
-	return steps;
+				 errcondition("bad_argument"),
+				 errmsg("day is not finite"),
+				 errhint("Give a date such as 2024-01-01.")));
+	day = (int64) date + POSTGRES_EPOCH_JDATE;
+	if (day < TIMESTAMP_END_JULIAN)
+	{
+		during.start = first_instant(zone, day);
+		during.end = first_instant(zone, day + 1);
+	}
+	if (day >= TIMESTAMP_END_JULIAN ||
+		!IS_VALID_TIMESTAMP(during.start) || !IS_VALID_TIMESTAMP(during.end))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errcondition("bad_argument"),
+				 errmsg("date out of range for timestamp")));
+	if (during.start == during.end)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
+				 errmsg("time zone has no such date"),
+				 errdetail("Its clocks went from an earlier date to a later one at %s.",
+						   timestamptz_to_str(during.start)),
+				 errhint("Leave the date out: no partition holds an instant of it.")));
+	PG_RETURN_DATUM(interval_to_range(during));
+}
+
+/* What step_ranges keeps from row to row */
+typedef struct StepRanges
+{
+	Calendar	calendar;
+	CalendarWalk walk;
+	int64		end;
+} StepRanges;
+
+static StepRanges *
+step_ranges_begin(FunctionCallInfo fcinfo)
+{
+	StepRanges *ranges = palloc(sizeof(StepRanges));
+	TimeInterval during;
+
+	for (int argno = 0; argno < 2; argno++)
+		argument_require(fcinfo, argno);
+	during = check_interval(argument_range(fcinfo, 0));
+	calendar_init(&ranges->calendar, PG_GETARG_INTERVAL_P(1),
+				  argument_text(fcinfo, 2), during.start);
+	(void) calendar_steps(&ranges->calendar, during.end);
+	calendar_walk_begin(&ranges->walk, &ranges->calendar);
+	ranges->end = during.end;
+	return ranges;
+}
+
+/*
+ * step_ranges(during tstzrange, step interval, time_zone text DEFAULT 'UTC')
+ *		returns SETOF tstzrange: what register_partitions would register
+ *
+ * A row for each call: nothing is collected here.
+ *
+ * Errors: 22004, 22023.
+ */
+Datum
+step_ranges(PG_FUNCTION_ARGS)
+{
+	FuncCallContext *call;
+	StepRanges *ranges;
+	TimeInterval step;
+
+	if (SRF_IS_FIRSTCALL())
+	{
+		MemoryContext old;
+
+		call = SRF_FIRSTCALL_INIT();
+		old = MemoryContextSwitchTo(call->multi_call_memory_ctx);
+		call->user_fctx = step_ranges_begin(fcinfo);
+		MemoryContextSwitchTo(old);
+	}
+	call = SRF_PERCALL_SETUP();
+	ranges = call->user_fctx;
+	if (!calendar_walk_next(&ranges->walk, ranges->end, &step))
+		SRF_RETURN_DONE(call);
+	SRF_RETURN_NEXT(call, interval_to_range(step));
 }

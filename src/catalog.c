@@ -17,7 +17,7 @@
  * - What the index itself holds is not fetched from the table where the
  *	 visibility map says that all is visible there.
  *
- * - The rows that are wanted most are remembered by their place: recall.c.
+ * - The rows that are wanted most are found by hints: source.c.
  */
 #include "postgres.h"
 
@@ -27,9 +27,11 @@
 #include "access/visibilitymap.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "storage/predicate.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -39,7 +41,6 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
-#include "common/int.h"
 #include "compat.h"
 
 static const struct
@@ -48,13 +49,18 @@ static const struct
 	const char *index;
 }			names[CATALOG_INDEXES] =
 {
+	[SOURCE_BY_ID] = {"source", "source_pkey"},
 	[SOURCE_BY_NAME] = {"source", "source_name_key"},
 	[SOURCE_BY_TOKEN] = {"source", "source_token_digest_idx"},
 	[SOURCE_BY_OLD_TOKEN] = {"source", "source_old_token_digest_idx"},
+	[PROVIDER_BY_ID] = {"provider", "provider_pkey"},
 	[PROVIDER_BY_NAME] = {"provider", "provider_source_id_name_key"},
+	[PENDING_BY_KEY] = {"pending", "pending_pkey"},
 	[PARTITION_BY_KEY] = {"partition", "partition_pkey"},
 	[LOCK_BY_KEY] = {"lock", "lock_pkey"},
 	[COVERAGE_BY_KEY] = {"coverage", "coverage_pkey"},
+	[EVENT_BY_ID] = {"event", "event_pkey"},
+	[EVENT_BY_PARTITION] = {"event", "event_details_idx"},
 };
 
 /* InvalidOid: not known, or not any more */
@@ -62,6 +68,7 @@ static struct
 {
 	Oid			table;
 	Oid			index;
+	uint64		generation;		/* counts how often they were forgotten */
 }			oids[CATALOG_INDEXES];
 
 static void
@@ -70,9 +77,15 @@ forget_relation(Datum arg, Oid relid)
 	for (int i = 0; i < CATALOG_INDEXES; i++)
 	{
 		if (!OidIsValid(relid) || oids[i].table == relid)
+		{
 			oids[i].table = oids[i].index = InvalidOid;
-		if (oids[i].index == relid)
+			oids[i].generation++;
+		}
+		else if (oids[i].index == relid)
+		{
 			oids[i].index = InvalidOid;
+			oids[i].generation++;
+		}
 	}
 }
 
@@ -82,24 +95,8 @@ relation_oid(const char *name)
 	return get_relname_relid(name, get_namespace_oid("partreg", false));
 }
 
-/*
- * Open a table whose OID is remembered from the last use of an index; NULL: it
- * is not remembered, or the table is gone.
- */
-Relation
-catalog_reopen_table(CatalogIndex which)
-{
-	if (!OidIsValid(oids[which].table))
-		return NULL;
-	return try_relation_open(oids[which].table, AccessShareLock);
-}
-
-/*
- * Open an index and its table for reading under a snapshot, which has to be
- * the active one or registered.
- */
-void
-catalog_begin(CatalogScan *scan, CatalogIndex which, Snapshot snapshot)
+static void
+watch_relations(void)
 {
 	static bool registered = false;
 
@@ -108,55 +105,381 @@ catalog_begin(CatalogScan *scan, CatalogIndex which, Snapshot snapshot)
 		CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
 		registered = true;
 	}
+}
+
+static Relation
+try_open_table(CatalogIndex which, LOCKMODE mode)
+{
+	if (!OidIsValid(oids[which].table))
+		return NULL;
+	return try_relation_open(oids[which].table, mode);
+}
+
+/*
+ * Open a table whose OID is remembered from the last use of an index; NULL: it
+ * is not remembered, or the table is gone.
+ */
+Relation
+catalog_reopen_table(CatalogIndex which)
+{
+	return try_open_table(which, AccessShareLock);
+}
+
+/*
+ * An open index is known under this number until something about it or its table
+ * changes.
+ */
+uint64
+catalog_generation(CatalogIndex which)
+{
+	return oids[which].generation;
+}
+
+/*
+ * Lock an index and its table without opening them, for those who know a page
+ * of it; false: they may have changed since the index had that generation.
+ *
+ * Whoever puts another file in its place waits for the lock on the index, or
+ * has had it, and then we hear of it as we lock.
+ */
+bool
+catalog_lock_again(CatalogIndex which, uint64 generation)
+{
+	if (!OidIsValid(oids[which].index))
+		return false;
+	LockRelationOid(oids[which].table, AccessShareLock);
+	if (!OidIsValid(oids[which].index))
+		return false;
+	LockRelationOid(oids[which].index, AccessShareLock);
+	return OidIsValid(oids[which].index) &&
+		oids[which].generation == generation;
+}
+
+/* Open the table of an index. */
+Relation
+catalog_open_table(CatalogIndex which, LOCKMODE mode)
+{
+	Relation	table;
+
+	watch_relations();
 
 	/*
 	 * A kept OID may belong to a table that is gone since (DROP EXTENSION,
 	 * CREATE EXTENSION): the lock tells, and we look again by name.
 	 */
-	scan->table = catalog_reopen_table(which);
-	if (scan->table == NULL)
+	table = try_open_table(which, mode);
+	if (table == NULL)
 	{
-		Oid			table = relation_oid(names[which].table);
+		Oid			oid = relation_oid(names[which].table);
 
-		if (!OidIsValid(table))
+		/* One that the version of the extension has not got yet is not lost. */
+		if (!OidIsValid(oid) && which != SOURCE_BY_NAME)
+			catalog_check_version();
+		if (!OidIsValid(oid))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_TABLE),
 					 errmsg("table partreg.%s does not exist",
-							names[which].table)));
-		scan->table = table_open(table, AccessShareLock);
-		oids[which].table = table;
+							names[which].table),
+					 errhint("Restore it from a backup, or create the extension anew.")));
+		table = table_open(oid, mode);
+		oids[which].table = oid;
 		oids[which].index = InvalidOid;
 	}
+	return table;
+}
+
+/*
+ * Are the tables those that this library knows?  Not between the installation
+ * of its files and the update of the extension.
+ */
+void
+catalog_check_version(void)
+{
+	Relation	table = catalog_open_table(SOURCE_BY_NAME, AccessShareLock);
+	int			natts = RelationGetNumberOfAttributes(table);
+
+	table_close(table, NoLock);
+	if (natts != Natts_source)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the extension partition_registry is not of the version of its library"),
+				 errhint("Run ALTER EXTENSION partition_registry UPDATE.")));
+}
+
+static Relation
+open_index(CatalogIndex which, LOCKMODE mode)
+{
 	if (!OidIsValid(oids[which].index))
 	{
-		Oid			index = relation_oid(names[which].index);
+		Oid			oid = relation_oid(names[which].index);
 
-		if (!OidIsValid(index))
+		if (!OidIsValid(oid))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("index partreg.%s does not exist",
-							names[which].index)));
-		oids[which].index = index;
+							names[which].index),
+					 errhint("Restore it from a backup, or create the extension anew.")));
+		oids[which].index = oid;
 	}
-	scan->index = index_open(oids[which].index, AccessShareLock);
+	return index_open(oids[which].index, mode);
+}
 
+/*
+ * Open an index and its table for a look under a snapshot, which has to be the
+ * active one or registered.
+ */
+static void
+begin(CatalogScan *scan, CatalogIndex which, LOCKMODE mode, Snapshot snapshot)
+{
+	scan->which = which;
+	scan->table = catalog_open_table(which, mode);
+	scan->index = open_index(which, AccessShareLock);
 	scan->snapshot = snapshot;
+	scan->scan = NULL;
 	scan->slot = NULL;
 	scan->vmbuffer = InvalidBuffer;
-	scan->scan = index_beginscan_compat(scan->table, scan->index, snapshot,
-										CATALOG_MAX_KEYS);
-	scan->scan->xs_want_itup = true;
+}
+
+void
+catalog_begin(CatalogScan *scan, CatalogIndex which, Snapshot snapshot)
+{
+	begin(scan, which, AccessShareLock, snapshot);
+	scan->for_entries = true;
+}
+
+/*
+ * The same for those who lock rows of the table, which can mean a long wait.
+ * Such a scan gives rows and no index entries, as it has no page of the index
+ * pinned: VACUUM would have to wait for that, and others for VACUUM.
+ */
+void
+catalog_begin_for_locking(CatalogScan *scan, CatalogIndex which,
+						  Snapshot snapshot)
+{
+	begin(scan, which, RowShareLock, snapshot);
+	scan->for_entries = false;
 }
 
 /* Go to where some keys say; any number of times in one scan. */
-void
-catalog_seek(CatalogScan *scan, ScanKey keys, int nkeys)
+static void
+seek(CatalogScan *scan, ScanKey keys, int nkeys)
 {
-	Assert(nkeys <= CATALOG_MAX_KEYS);
-
-	/* Room was made for CATALOG_MAX_KEYS; fewer may be used. */
-	scan->scan->numberOfKeys = nkeys;
+	if (scan->scan != NULL && scan->scan->numberOfKeys != nkeys)
+	{
+		index_endscan(scan->scan);
+		scan->scan = NULL;
+	}
+	if (scan->scan == NULL)
+	{
+		scan->scan = index_beginscan_compat(scan->table, scan->index,
+											scan->snapshot, nkeys);
+		scan->scan->xs_want_itup = scan->for_entries;
+	}
 	index_rescan(scan->scan, keys, nkeys, NULL, 0);
+}
+
+static void
+int4_key(ScanKey key, int column, StrategyNumber strategy, int32 value)
+{
+	static const RegProcedure comparisons[] = {
+		[BTLessStrategyNumber] = F_INT4LT,
+		[BTLessEqualStrategyNumber] = F_INT4LE,
+		[BTEqualStrategyNumber] = F_INT4EQ,
+		[BTGreaterEqualStrategyNumber] = F_INT4GE,
+		[BTGreaterStrategyNumber] = F_INT4GT
+	};
+
+	ScanKeyInit(key, column, strategy, comparisons[strategy],
+				Int32GetDatum(value));
+}
+
+static void
+int2_key(ScanKey key, int column, StrategyNumber strategy, int value)
+{
+	static const RegProcedure comparisons[] = {
+		[BTLessStrategyNumber] = F_INT2LT,
+		[BTEqualStrategyNumber] = F_INT2EQ,
+		[BTGreaterStrategyNumber] = F_INT2GT
+	};
+
+	ScanKeyInit(key, column, strategy, comparisons[strategy],
+				Int16GetDatum(value));
+}
+
+static void
+time_key(ScanKey key, int column, StrategyNumber strategy, int64 value)
+{
+	static const RegProcedure comparisons[] = {
+		[BTLessStrategyNumber] = F_TIMESTAMPTZ_LT,
+		[BTLessEqualStrategyNumber] = F_TIMESTAMPTZ_LE,
+		[BTEqualStrategyNumber] = F_TIMESTAMPTZ_EQ,
+		[BTGreaterEqualStrategyNumber] = F_TIMESTAMPTZ_GE,
+		[BTGreaterStrategyNumber] = F_TIMESTAMPTZ_GT
+	};
+
+	ScanKeyInit(key, column, strategy, comparisons[strategy],
+				TimestampTzGetDatum(value));
+}
+
+/* SOURCE_BY_NAME: a text; SOURCE_BY_TOKEN, SOURCE_BY_OLD_TOKEN: a digest */
+void
+catalog_seek_source(CatalogScan *scan, Datum name_or_digest)
+{
+	ScanKeyData keys[1];
+
+	ScanKeyInit(&keys[0], Key_source_name, BTEqualStrategyNumber,
+				scan->which == SOURCE_BY_NAME ? F_TEXTEQ : F_BYTEAEQ,
+				name_or_digest);
+	seek(scan, keys, 1);
+}
+
+/* PROVIDER_BY_NAME: one provider of a source, or (NULL) all of them */
+void
+catalog_seek_provider(CatalogScan *scan, int32 source_id, const char *name)
+{
+	ScanKeyData keys[2];
+
+	int4_key(&keys[0], Key_provider_source_id, BTEqualStrategyNumber, source_id);
+	if (name != NULL)
+		ScanKeyInit(&keys[1], Key_provider_name, BTEqualStrategyNumber,
+					F_TEXTEQ, CStringGetTextDatum(name));
+	seek(scan, keys, name == NULL ? 1 : 2);
+}
+
+/* SOURCE_BY_ID, PROVIDER_BY_ID, EVENT_BY_ID */
+void
+catalog_seek_number(CatalogScan *scan, int64 number)
+{
+	ScanKeyData keys[1];
+
+	if (scan->which == EVENT_BY_ID)
+		ScanKeyInit(&keys[0], Key_number, BTEqualStrategyNumber, F_INT8EQ,
+					Int64GetDatum(number));
+	else
+		int4_key(&keys[0], Key_number, BTEqualStrategyNumber, (int32) number);
+	seek(scan, keys, 1);
+}
+
+/* Any index: from its end, backward */
+void
+catalog_seek_last(CatalogScan *scan)
+{
+	seek(scan, NULL, 0);
+}
+
+/* PENDING_BY_KEY, PARTITION_BY_KEY: one partition */
+void
+catalog_seek_partition(CatalogScan *scan, int32 provider_id,
+					   TimeInterval during)
+{
+	ScanKeyData keys[4];
+
+	int4_key(&keys[0], Key_group, BTEqualStrategyNumber, provider_id);
+	int2_key(&keys[1], Key_length_class, BTEqualStrategyNumber,
+			 length_class(during));
+	time_key(&keys[2], Key_start_at, BTEqualStrategyNumber, during.start);
+	time_key(&keys[3], Key_end_at, BTEqualStrategyNumber, during.end);
+	seek(scan, keys, 4);
+}
+
+/*
+ * PENDING_BY_KEY, PARTITION_BY_KEY: those of a class that start at an instant
+ * or later
+ */
+void
+catalog_seek_partitions_after(CatalogScan *scan, int32 provider_id,
+							  int length_class, int64 start)
+{
+	ScanKeyData keys[3];
+
+	int4_key(&keys[0], Key_group, BTEqualStrategyNumber, provider_id);
+	int2_key(&keys[1], Key_length_class, BTEqualStrategyNumber, length_class);
+	time_key(&keys[2], Key_start_at, BTGreaterEqualStrategyNumber, start);
+	seek(scan, keys, 3);
+}
+
+/* LOCK_BY_KEY: the row of one partition */
+void
+catalog_seek_lock(CatalogScan *scan, int32 source_id, int32 provider_id,
+				  TimeInterval during)
+{
+	ScanKeyData keys[5];
+
+	int4_key(&keys[0], Key_group, BTEqualStrategyNumber, source_id);
+	int2_key(&keys[1], Key_length_class, BTEqualStrategyNumber,
+			 length_class(during));
+	time_key(&keys[2], Key_start_at, BTEqualStrategyNumber, during.start);
+	time_key(&keys[3], Key_end_at, BTEqualStrategyNumber, during.end);
+	int4_key(&keys[4], Key_lock_provider_id, BTEqualStrategyNumber, provider_id);
+	seek(scan, keys, 5);
+}
+
+/* The first entry of a group whose length class is higher than one */
+void
+catalog_seek_length_class_above(CatalogScan *scan, int32 group,
+								int length_class)
+{
+	ScanKeyData keys[2];
+
+	int4_key(&keys[0], Key_group, BTEqualStrategyNumber, group);
+	int2_key(&keys[1], Key_length_class, BTGreaterStrategyNumber, length_class);
+	seek(scan, keys, 2);
+}
+
+/* COVERAGE_BY_KEY: the spans of a provider that start as a strategy says */
+void
+catalog_seek_spans(CatalogScan *scan, int32 source_id, int32 provider_id,
+				   StrategyNumber strategy, int64 start)
+{
+	ScanKeyData keys[3];
+
+	int4_key(&keys[0], Key_coverage_source_id, BTEqualStrategyNumber, source_id);
+	int4_key(&keys[1], Key_coverage_provider_id, BTEqualStrategyNumber,
+			 provider_id);
+	time_key(&keys[2], Key_coverage_span_start, strategy, start);
+	seek(scan, keys, 3);
+}
+
+/* COVERAGE_BY_KEY: those that start at an instant or later, but before a limit */
+void
+catalog_seek_spans_between(CatalogScan *scan, int32 source_id,
+						   int32 provider_id, int64 start, int64 limit)
+{
+	ScanKeyData keys[4];
+
+	int4_key(&keys[0], Key_coverage_source_id, BTEqualStrategyNumber, source_id);
+	int4_key(&keys[1], Key_coverage_provider_id, BTEqualStrategyNumber,
+			 provider_id);
+	time_key(&keys[2], Key_coverage_span_start, BTGreaterEqualStrategyNumber,
+			 start);
+	time_key(&keys[3], Key_coverage_span_start, BTLessStrategyNumber, limit);
+	seek(scan, keys, 4);
+}
+
+/* COVERAGE_BY_KEY: the spans of providers whose id is as a strategy says */
+void
+catalog_seek_spans_of(CatalogScan *scan, int32 source_id,
+					  StrategyNumber strategy, int32 provider_id)
+{
+	ScanKeyData keys[2];
+
+	int4_key(&keys[0], Key_coverage_source_id, BTEqualStrategyNumber, source_id);
+	int4_key(&keys[1], Key_coverage_provider_id, strategy, provider_id);
+	seek(scan, keys, 2);
+}
+
+/* EVENT_BY_PARTITION: the events of a partition that have details */
+void
+catalog_seek_details(CatalogScan *scan, int32 provider_id,
+					 TimeInterval during)
+{
+	ScanKeyData keys[3];
+
+	int4_key(&keys[0], Key_details_provider_id, BTEqualStrategyNumber,
+			 provider_id);
+	time_key(&keys[1], Key_details_start_at, BTEqualStrategyNumber, during.start);
+	time_key(&keys[2], Key_details_end_at, BTEqualStrategyNumber, during.end);
+	seek(scan, keys, 3);
 }
 
 /* The next index entry, whether its row is visible or not. */
@@ -204,14 +527,40 @@ catalog_next_row(CatalogScan *scan, ScanDirection direction)
 
 /* A column of the current index entry; those of ours are never null. */
 Datum
-catalog_entry_value(CatalogScan *scan, int column)
+catalog_entry_value(CatalogScan *scan, int key_column)
 {
 	bool		isnull;
-	Datum		result = index_getattr(scan->scan->xs_itup, column,
+	Datum		result = index_getattr(scan->scan->xs_itup, key_column,
 									   scan->scan->xs_itupdesc, &isnull);
 
 	Assert(!isnull);
 	return result;
+}
+
+/* The interval of the current entry of an index by overlap */
+TimeInterval
+catalog_entry_interval(CatalogScan *scan)
+{
+	TimeInterval during = {
+		DatumGetTimestampTz(catalog_entry_value(scan, Key_start_at)),
+		DatumGetTimestampTz(catalog_entry_value(scan, Key_end_at))
+	};
+
+	return during;
+}
+
+/* The interval of the current row of partitions or locks */
+TimeInterval
+catalog_row_interval(CatalogScan *scan)
+{
+	TimeInterval during;
+
+	StaticAssertStmt((int) Anum_partition_start_at == (int) Anum_lock_start_at &&
+					 (int) Anum_partition_end_at == (int) Anum_lock_end_at,
+					 "partition and lock have their intervals in the same columns");
+	(void) catalog_row_time(scan, Anum_partition_start_at, &during.start);
+	(void) catalog_row_time(scan, Anum_partition_end_at, &during.end);
+	return during;
 }
 
 /* An attribute of the current row, valid until the scan moves on. */
@@ -219,6 +568,36 @@ Datum
 catalog_row_value(CatalogScan *scan, int attnum, bool *isnull)
 {
 	return slot_getattr(scan->slot, attnum, isnull);
+}
+
+/* The same of a column that is never null */
+int32
+catalog_row_int32(CatalogScan *scan, int attnum)
+{
+	bool		isnull;
+
+	return DatumGetInt32(catalog_row_value(scan, attnum, &isnull));
+}
+
+/* A copy; NULL for null */
+char *
+catalog_row_text(CatalogScan *scan, int attnum)
+{
+	bool		isnull;
+	Datum		value = catalog_row_value(scan, attnum, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* False for null, and *time is 0 then */
+bool
+catalog_row_time(CatalogScan *scan, int attnum, TimestampTz *time)
+{
+	bool		isnull;
+	Datum		value = catalog_row_value(scan, attnum, &isnull);
+
+	*time = isnull ? 0 : DatumGetTimestampTz(value);
+	return !isnull;
 }
 
 /* Close; the locks stay until the transaction ends. */
@@ -229,7 +608,8 @@ catalog_end(CatalogScan *scan)
 		ExecDropSingleTupleTableSlot(scan->slot);
 	if (BufferIsValid(scan->vmbuffer))
 		ReleaseBuffer(scan->vmbuffer);
-	index_endscan(scan->scan);
+	if (scan->scan != NULL)
+		index_endscan(scan->scan);
 	index_close(scan->index, NoLock);
 	table_close(scan->table, NoLock);
 }
@@ -255,7 +635,7 @@ catalog_end(CatalogScan *scan)
 int
 length_class(TimeInterval interval)
 {
-	uint64		length = (uint64) interval.end - (uint64) interval.start;
+	uint64		length = interval_length(interval);
 
 	return length <= 1 ? 0 : pg_leftmost_one_pos64(length - 1) + 1;
 }
@@ -300,17 +680,19 @@ next_class(OverlapScan *overlap)
 	int			known = next_known_class(overlap);
 	int64		from;
 
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(overlap->group));
-	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT2GT,
-				Int16GetDatum(overlap->length_class));
-	ScanKeyInit(&keys[2], 2, BTLessStrategyNumber, F_INT2LT,
-				Int16GetDatum(known));
+	int4_key(&keys[0], Key_group, BTEqualStrategyNumber, overlap->group);
+	int2_key(&keys[1], Key_length_class, BTGreaterStrategyNumber,
+			 overlap->length_class);
 	/* 64 may be a class itself: that of half of all time. */
-	catalog_seek(&overlap->scan, keys, known == 64 ? 2 : 3);
+	int2_key(&keys[2], Key_length_class, BTLessStrategyNumber,
+			 known == 64 ? 65 : known);
+	/* As many keys as below, lest the scan be begun anew each time */
+	keys[3] = keys[2];
+	seek(&overlap->scan, keys, 4);
 	if (catalog_next_entry(&overlap->scan, ForwardScanDirection))
 	{
-		overlap->length_class = DatumGetInt16(catalog_entry_value(&overlap->scan, 2));
+		overlap->length_class = DatumGetInt16(catalog_entry_value(&overlap->scan,
+																  Key_length_class));
 		if (overlap->known_classes != NULL && overlap->length_class < 64)
 			*overlap->known_classes |= UINT64CONST(1) << overlap->length_class;
 	}
@@ -323,13 +705,11 @@ next_class(OverlapScan *overlap)
 		pg_sub_s64_overflow(overlap->window.start,
 							INT64CONST(1) << overlap->length_class, &from))
 		from = INTERVAL_MIN;
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT2EQ,
-				Int16GetDatum(overlap->length_class));
-	ScanKeyInit(&keys[2], 3, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT,
-				TimestampTzGetDatum(from));
-	ScanKeyInit(&keys[3], 3, BTLessStrategyNumber, F_TIMESTAMPTZ_LT,
-				TimestampTzGetDatum(overlap->window.end));
-	catalog_seek(&overlap->scan, keys, 4);
+	int2_key(&keys[1], Key_length_class, BTEqualStrategyNumber,
+			 overlap->length_class);
+	time_key(&keys[2], Key_start_at, BTGreaterStrategyNumber, from);
+	time_key(&keys[3], Key_start_at, BTLessStrategyNumber, overlap->window.end);
+	seek(&overlap->scan, keys, 4);
 	return true;
 }
 
@@ -345,10 +725,7 @@ overlap_next(OverlapScan *overlap)
 		while (overlap->in_class &&
 			   catalog_next_entry(&overlap->scan, ForwardScanDirection))
 		{
-			TimeInterval during = {
-				DatumGetTimestampTz(catalog_entry_value(&overlap->scan, 3)),
-				DatumGetTimestampTz(catalog_entry_value(&overlap->scan, 4))
-			};
+			TimeInterval during = catalog_entry_interval(&overlap->scan);
 
 			if (interval_overlaps(during, overlap->window) &&
 				catalog_fetch_row(&overlap->scan))
@@ -361,6 +738,13 @@ overlap_next(OverlapScan *overlap)
 		if (!overlap->in_class)
 			return false;
 	}
+}
+
+/* Leave out the classes below one. */
+void
+overlap_leap(OverlapScan *overlap, int length_class)
+{
+	overlap->length_class = length_class - 1;
 }
 
 /* Leave out what is left of the current class, which starts later. */

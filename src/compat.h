@@ -11,6 +11,11 @@
 #include "varatt.h"
 #endif
 
+/* From 17 on, intervals may be infinite. */
+#if PG_VERSION_NUM < 170000
+#define INTERVAL_NOT_FINITE(interval) false
+#endif
+
 /* From 18 on, the word for a function that does not return. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
@@ -27,9 +32,32 @@
 
 /* From 16 on, a relation's files are called its locator. */
 #if PG_VERSION_NUM >= 160000
+#include "storage/relfilelocator.h"
+#define RelLocator RelFileLocator
 #define rel_locator(rel) ((rel)->rd_locator)
 #else
+#include "storage/relfilenode.h"
+#define RelLocator RelFileNode
 #define rel_locator(rel) ((rel)->rd_node)
+#endif
+
+/* From 16 on, the table is an argument; from 17 on, the snapshot is none. */
+#if PG_VERSION_NUM >= 170000
+#define bt_search_compat(index, table, key, buffer, snapshot) \
+	_bt_search(index, table, key, buffer, BT_READ)
+#elif PG_VERSION_NUM >= 160000
+#define bt_search_compat(index, table, key, buffer, snapshot) \
+	_bt_search(index, table, key, buffer, BT_READ, snapshot)
+#else
+#define bt_search_compat(index, table, key, buffer, snapshot) \
+	_bt_search(index, key, buffer, BT_READ, snapshot)
+#endif
+
+/* Up to 16, VACUUM can be told to take rows from old snapshots. */
+#if PG_VERSION_NUM < 170000
+#define rows_may_be_taken() OldSnapshotThresholdActive()
+#else
+#define rows_may_be_taken() false
 #endif
 
 /* From 18 on, one argument more: where to count what the scan does. */
@@ -39,6 +67,15 @@
 #else
 #define index_beginscan_compat(heap, index, snapshot, nkeys) \
 	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+/* From 16 on, one argument more: only indexes that sum up blocks. */
+#if PG_VERSION_NUM >= 160000
+#define insert_index_tuples_compat(relation, slot, estate) \
+	ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL, false)
+#else
+#define insert_index_tuples_compat(relation, slot, estate) \
+	ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL)
 #endif
 
 #endif							/* PARTREG_COMPAT_H */

@@ -39,13 +39,8 @@
 
 #include "access/heapam.h"
 #include "access/htup_details.h"
-#include "access/skey.h"
-#include "access/stratnum.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
+#include "common/hashfn.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -54,6 +49,7 @@
 #include "compat.h"
 #include "coverage.h"
 #include "effective.h"
+#include "snapshot.h"
 #include "statement.h"
 
 /* How many neighbours it takes to join them, and how many at once. */
@@ -62,6 +58,9 @@
 
 /* How many spans to walk over before leaping to the one that is wanted */
 #define MAX_STEPS		8
+
+/* By how much the pieces that are put back beside a cut grow */
+#define PIECE_GROWTH	4
 
 /* After so many leaps between providers, read all spans in the window. */
 #define MAX_LEAPS		16
@@ -84,16 +83,30 @@ coverage_end(CoverageScan *coverage)
 /* Go to the spans of a provider that start as a strategy says. */
 static void
 seek_spans(CoverageScan *coverage, int32 provider_id, StrategyNumber strategy,
-		   RegProcedure comparison, int64 start)
+		   int64 start)
 {
-	ScanKeyData keys[3];
+	catalog_seek_spans(&coverage->scan, coverage->source_id, provider_id,
+					   strategy, start);
+}
 
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(coverage->source_id));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(provider_id));
-	ScanKeyInit(&keys[2], 3, strategy, comparison, TimestampTzGetDatum(start));
-	catalog_seek(&coverage->scan, keys, 3);
+/* The span of the current entry */
+static TimeInterval
+entry_span(CatalogScan *scan)
+{
+	TimeInterval span = {
+		DatumGetTimestampTz(catalog_entry_value(scan, Key_coverage_span_start)),
+		DatumGetTimestampTz(catalog_entry_value(scan, Key_coverage_span_end))
+	};
+
+	return span;
+}
+
+/* The provider of the current entry */
+static int32
+entry_provider(CoverageScan *coverage)
+{
+	return DatumGetInt32(catalog_entry_value(&coverage->scan,
+											 Key_coverage_provider_id));
 }
 
 /* The next visible span; false: no more. */
@@ -104,25 +117,11 @@ next_span(CoverageScan *coverage, ScanDirection direction, TimeInterval *span)
 	{
 		if (catalog_entry_visible(&coverage->scan))
 		{
-			span->start = DatumGetTimestampTz(catalog_entry_value(&coverage->scan, 3));
-			span->end = DatumGetTimestampTz(catalog_entry_value(&coverage->scan, 4));
+			*span = entry_span(&coverage->scan);
 			return true;
 		}
 	}
 	return false;
-}
-
-/* Go to the first span of a provider, or of one with a higher id. */
-static void
-seek_providers(CoverageScan *coverage, int32 provider_id)
-{
-	ScanKeyData keys[2];
-
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(coverage->source_id));
-	ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_INT4GE,
-				Int32GetDatum(provider_id));
-	catalog_seek(&coverage->scan, keys, 2);
 }
 
 /* The next visible span of any provider, and whose it is; false: no more. */
@@ -131,7 +130,7 @@ next_entry(CoverageScan *coverage, int32 *provider_id, TimeInterval *span)
 {
 	if (!next_span(coverage, ForwardScanDirection, span))
 		return false;
-	*provider_id = DatumGetInt32(catalog_entry_value(&coverage->scan, 2));
+	*provider_id = entry_provider(coverage);
 	return true;
 }
 
@@ -143,19 +142,11 @@ static int64
 chain_reach(CoverageScan *coverage, int32 provider_id, int64 from,
 			int64 limit)
 {
-	ScanKeyData keys[4];
 	TimeInterval span;
 	int64		reach = from;
 
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(coverage->source_id));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(provider_id));
-	ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
-				TimestampTzGetDatum(from));
-	ScanKeyInit(&keys[3], 3, BTLessStrategyNumber, F_TIMESTAMPTZ_LT,
-				TimestampTzGetDatum(limit));
-	catalog_seek(&coverage->scan, keys, 4);
+	catalog_seek_spans_between(&coverage->scan, coverage->source_id,
+							   provider_id, from, limit);
 	while (reach < limit &&
 		   next_span(coverage, ForwardScanDirection, &span) &&
 		   span.start == reach)
@@ -179,8 +170,7 @@ coverage_reach(CoverageScan *coverage, int32 provider_id, int64 from,
 		return reach;
 
 	/* No span starts there; one that began before may hold it. */
-	seek_spans(coverage, provider_id, BTLessStrategyNumber,
-			   F_TIMESTAMPTZ_LT, from);
+	seek_spans(coverage, provider_id, BTLessStrategyNumber, from);
 	if (!next_span(coverage, BackwardScanDirection, &span) || span.end <= from)
 		return from;
 	return span.end < limit ? chain_reach(coverage, provider_id, span.end, limit)
@@ -194,16 +184,11 @@ coverage_reach(CoverageScan *coverage, int32 provider_id, int64 from,
 static int32
 previous_provider(CoverageScan *coverage, int32 below)
 {
-	ScanKeyData keys[2];
-
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(coverage->source_id));
-	ScanKeyInit(&keys[1], 2, BTLessStrategyNumber, F_INT4LT,
-				Int32GetDatum(below));
-	catalog_seek(&coverage->scan, keys, 2);
+	catalog_seek_spans_of(&coverage->scan, coverage->source_id,
+						  BTLessStrategyNumber, below);
 	if (!catalog_next_entry(&coverage->scan, BackwardScanDirection))
 		return 0;
-	return DatumGetInt32(catalog_entry_value(&coverage->scan, 2));
+	return entry_provider(coverage);
 }
 
 /*
@@ -272,14 +257,12 @@ coverage_collect(CoverageScan *coverage, int32 provider_id,
 		return;
 	}
 
-	seek_spans(coverage, provider_id, BTLessEqualStrategyNumber,
-			   F_TIMESTAMPTZ_LE, window.start);
+	seek_spans(coverage, provider_id, BTLessEqualStrategyNumber, window.start);
 	if (next_span(coverage, BackwardScanDirection, &span) &&
 		span.end > window.start)
 		interval_set_add(spans, span);
 
-	seek_spans(coverage, provider_id, BTGreaterStrategyNumber,
-			   F_TIMESTAMPTZ_GT, window.start);
+	seek_spans(coverage, provider_id, BTGreaterStrategyNumber, window.start);
 	while (next_span(coverage, ForwardScanDirection, &span) &&
 		   span.start < window.end)
 		interval_set_add(spans, span);
@@ -308,7 +291,9 @@ coverage_fulfils(CoverageScan *coverage, const List *providers)
 
 		if (seek)
 		{
-			seek_providers(coverage, provider->provider_id);
+			catalog_seek_spans_of(&coverage->scan, coverage->source_id,
+								  BTGreaterEqualStrategyNumber,
+								  provider->provider_id);
 			at_entry = next_entry(coverage, &supplier, &span);
 			seek = false;
 		}
@@ -335,27 +320,47 @@ coverage_fulfils(CoverageScan *coverage, const List *providers)
 
 /* Writing */
 
+/*
+ * No arbiter is named: of two that insert the same span at once, one meets the
+ * other in the primary key or in the exclusion constraint, whichever comes
+ * first, and either shall make it wait and skip.
+ */
 static Statement insert_span = {
 	"INSERT INTO partreg.coverage (source_id, provider_id, span_start, span_end)"
-	" VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-	4, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	" VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
 };
 static Statement lock_spans = {
 	"SELECT span_start, span_end FROM partreg.coverage"
 	" WHERE source_id = $1 AND provider_id = $2 AND span_start = ANY ($3)"
-	" ORDER BY span_start FOR UPDATE SKIP LOCKED",
-	3, {INT4OID, INT4OID, TIMESTAMPTZARRAYOID}
+	" ORDER BY span_start FOR UPDATE SKIP LOCKED"
 };
 static Statement delete_spans = {
 	"DELETE FROM partreg.coverage"
-	" WHERE source_id = $1 AND provider_id = $2 AND span_start > $3 AND span_start < $4",
-	4, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	" WHERE source_id = $1 AND provider_id = $2 AND span_start > $3 AND span_start < $4"
 };
 static Statement stretch_span = {
 	"UPDATE partreg.coverage SET span_end = $4"
-	" WHERE source_id = $1 AND provider_id = $2 AND span_start = $3",
-	4, {INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	" WHERE source_id = $1 AND provider_id = $2 AND span_start = $3"
 };
+
+static void
+param_provider(Parameters *parameters, const Access *access)
+{
+	param_int4(parameters, access->source_id);
+	param_int4(parameters, access->provider_id);
+}
+
+/* Insert a span; false: something of it is there, or was a moment ago. */
+static bool
+insert_piece(const Access *access, TimeInterval piece)
+{
+	Parameters	parameters = {0};
+
+	param_provider(&parameters, access);
+	param_time(&parameters, piece.start);
+	param_time(&parameters, piece.end);
+	return statement_run(&insert_span, &parameters) > 0;
+}
 
 /* The provider's spans that overlap an interval, in a snapshot, sorted */
 static void
@@ -373,7 +378,7 @@ read_spans(const Access *access, TimeInterval interval, Snapshot snapshot,
 static void
 find_missing(const Access *access, TimeInterval interval, IntervalSet *missing)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	Snapshot	snapshot = current_snapshot();
 	IntervalSet spans = {0};
 
 	missing->count = 0;
@@ -413,24 +418,20 @@ static void
 find_chain(const Access *access, int64 instant, ScanDirection direction,
 		   IntervalSet *chain)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	Snapshot	snapshot = current_snapshot();
 	CoverageScan coverage;
 	bool		backward = ScanDirectionIsBackward(direction);
 
 	coverage_begin(&coverage, access->source_id, snapshot);
 	if (backward)
-		seek_spans(&coverage, access->provider_id, BTLessStrategyNumber,
-				   F_TIMESTAMPTZ_LT, instant);
+		seek_spans(&coverage, access->provider_id, BTLessStrategyNumber, instant);
 	else
 		seek_spans(&coverage, access->provider_id,
-				   BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE, instant);
+				   BTGreaterEqualStrategyNumber, instant);
 	while (chain->count < JOIN_AT_MOST &&
 		   catalog_next_row(&coverage.scan, direction))
 	{
-		TimeInterval span = {
-			DatumGetTimestampTz(catalog_entry_value(&coverage.scan, 3)),
-			DatumGetTimestampTz(catalog_entry_value(&coverage.scan, 4))
-		};
+		TimeInterval span = entry_span(&coverage.scan);
 
 		if ((backward ? span.end : span.start) != instant ||
 			!is_settled(&coverage.scan))
@@ -444,17 +445,16 @@ find_chain(const Access *access, int64 instant, ScanDirection direction,
 
 /* Join one run of spans, all of which we have locked. */
 static void
-join_run(const Access *access, TimeInterval first, int64 end)
+join_run(const Access *access, TimeInterval whole)
 {
-	Datum		values[4];
+	Parameters	parameters = {0};
 
+	param_provider(&parameters, access);
+	param_time(&parameters, whole.start);
+	param_time(&parameters, whole.end);
 	/* Away first, or the stretched one would lie over them. */
-	values[0] = Int32GetDatum(access->source_id);
-	values[1] = Int32GetDatum(access->provider_id);
-	values[2] = TimestampTzGetDatum(first.start);
-	values[3] = TimestampTzGetDatum(end);
-	statement_run(&delete_spans, values, NULL);
-	statement_run(&stretch_span, values, NULL);
+	statement_run(&delete_spans, &parameters);
+	statement_run(&stretch_span, &parameters);
 }
 
 /* Join the neighbours of an instant on one side, where there are enough. */
@@ -463,10 +463,9 @@ join_neighbours(const Access *access, int64 instant, ScanDirection direction)
 {
 	IntervalSet chain = {0};
 	IntervalSet locked = {0};
-	Datum		values[3];
+	Parameters	parameters = {0};
 	Datum	   *starts;
 	uint64		rows;
-	bool		isnull;
 
 	find_chain(access, instant, direction, &chain);
 	if (chain.count < JOIN_AT_LEAST)
@@ -475,30 +474,22 @@ join_neighbours(const Access *access, int64 instant, ScanDirection direction)
 	starts = palloc(chain.count * sizeof(Datum));
 	for (size_t i = 0; i < chain.count; i++)
 		starts[i] = TimestampTzGetDatum(chain.items[i].start);
-	values[0] = Int32GetDatum(access->source_id);
-	values[1] = Int32GetDatum(access->provider_id);
-	values[2] = PointerGetDatum(construct_array(starts, chain.count,
-												TIMESTAMPTZOID, sizeof(int64),
-												FLOAT8PASSBYVAL,
-												TYPALIGN_DOUBLE));
-	rows = statement_run(&lock_spans, values, NULL);
+	param_provider(&parameters, access);
+	param_time_array(&parameters, starts, chain.count);
+	rows = statement_run(&lock_spans, &parameters);
 	for (uint64 i = 0; i < rows; i++)
-		interval_set_add(&locked, (TimeInterval)
-						 {
-							 DatumGetTimestampTz(statement_result(i, 1, &isnull)),
-							 DatumGetTimestampTz(statement_result(i, 2, &isnull))
-						 });
+		interval_set_add(&locked, result_interval(i, 1));
 
 	/* What somebody else is joining was skipped and cuts the chain. */
 	for (size_t i = 0; i < locked.count;)
 	{
+		TimeInterval whole = locked.items[i];
 		size_t		n = 1;
 
-		while (i + n < locked.count &&
-			   locked.items[i + n].start == locked.items[i + n - 1].end)
-			n++;
+		while (i + n < locked.count && locked.items[i + n].start == whole.end)
+			whole.end = locked.items[i + n++].end;
 		if (n >= JOIN_AT_LEAST)
-			join_run(access, locked.items[i], locked.items[i + n - 1].end);
+			join_run(access, whole);
 		i += n;
 	}
 }
@@ -512,7 +503,6 @@ coverage_add(const Access *access, TimeInterval interval)
 {
 	IntervalSet missing = {0};
 	int64		left = PG_INT64_MAX;	/* microseconds */
-	Datum		values[4];
 	bool		skipped;
 
 	do
@@ -530,15 +520,11 @@ coverage_add(const Access *access, TimeInterval interval)
 					(errcode(ERRCODE_DATA_CORRUPTED),
 					 errmsg("the spans of provider \"%s\" are damaged",
 							quotable(access->provider_name)),
-					 errhint("verify() tells what is wrong.")));
+					 errhint("partreg.verify() tells what is wrong.")));
 
 		for (size_t i = 0; i < missing.count; i++)
 		{
-			values[0] = Int32GetDatum(access->source_id);
-			values[1] = Int32GetDatum(access->provider_id);
-			values[2] = TimestampTzGetDatum(missing.items[i].start);
-			values[3] = TimestampTzGetDatum(missing.items[i].end);
-			if (statement_run(&insert_span, values, NULL) == 0)
+			if (!insert_piece(access, missing.items[i]))
 				skipped = true;
 		}
 	} while (skipped);
@@ -563,84 +549,118 @@ read_supplied(const Access *access, TimeInterval interval, Snapshot snapshot,
 	overlap_begin(&overlap, PARTITION_BY_KEY, NULL, snapshot);
 	overlap_seek(&overlap, access->provider_id, interval);
 	while (overlap_next(&overlap))
-	{
-		bool		never_unlocked;
-
-		catalog_row_value(&overlap.scan, Anum_partition_first_unlocked_at,
-						  &never_unlocked);
-		if (!never_unlocked)
-			interval_set_add(supplied, overlap.during);
-	}
+		interval_set_add(supplied, overlap.during);
 	overlap_end(&overlap);
 	interval_set_coalesce(supplied);
 }
 
-static bool
-same_set(const IntervalSet *a, const IntervalSet *b)
+/* What a withdrawal goes by, for snapshot_compare() */
+typedef struct Withdrawal
 {
-	return a->count == b->count &&
-		(a->count == 0 ||
-		 memcmp(a->items, b->items, a->count * sizeof(TimeInterval)) == 0);
+	const Access *access;
+	TimeInterval interval;
+} Withdrawal;
+
+static uint64
+sum_set(uint64 sum, const IntervalSet *set)
+{
+	return hash_combine64(sum + set->count,
+						  hash_bytes_extended((const unsigned char *) set->items,
+											  (int) (set->count * sizeof(TimeInterval)),
+											  0));
 }
 
-/* Does the transaction's snapshot know what is there now? */
-static void
-refuse_old_snapshot(const Access *access, TimeInterval interval,
-					const IntervalSet *spans, const IntervalSet *supplied)
+static uint64
+sum_withdrawal(Snapshot snapshot, const void *arg)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	IntervalSet spans_now = {0};
-	IntervalSet supplied_now = {0};
+	const Withdrawal *withdrawal = arg;
+	IntervalSet spans = {0};
+	IntervalSet supplied = {0};
 
-	read_spans(access, interval, snapshot, &spans_now);
-	read_supplied(access, interval, snapshot, &supplied_now);
-	UnregisterSnapshot(snapshot);
-	if (!same_set(spans, &spans_now) || !same_set(supplied, &supplied_now))
-		raise_concurrent_change();
+	read_spans(withdrawal->access, withdrawal->interval, snapshot, &spans);
+	read_supplied(withdrawal->access, withdrawal->interval, snapshot, &supplied);
+	return sum_set(sum_set(0, &spans), &supplied);
 }
 
 /*
- * Take back what only a partition made available that is deleted already, on
+ * Put back what is left of a span beside a cut, in pieces of which each is
+ * several times as long as the one nearer to the cut.  What is withdrawn next is
+ * likely to lie beside it, and then touches a small piece: one large span, cut
+ * again and again within a transaction, would leave as many dead versions of
+ * itself, which each further cut had to pass by.  The pieces are joined again
+ * like all others.
+ */
+static void
+insert_rest(const Access *access, TimeInterval rest, uint64 width,
+			bool cut_at_start)
+{
+	/* All of time is longer than 2^63 microseconds: do not overflow. */
+	uint64		length = Min(width, UINT64CONST(1) << 60);
+
+	while (rest.start < rest.end)
+	{
+		TimeInterval piece = rest;
+
+		if (interval_length(rest) / PIECE_GROWTH > length)
+		{
+			if (cut_at_start)
+				piece.end = rest.start + (int64) length;
+			else
+				piece.start = rest.end - (int64) length;
+		}
+		insert_piece(access, piece);
+		if (cut_at_start)
+			rest.start = piece.end;
+		else
+			rest.end = piece.start;
+		length *= PIECE_GROWTH;
+	}
+}
+
+/* Cut out of a span what is lost of it. */
+static void
+cut_span(const Access *access, TimeInterval span, const IntervalSet *lost)
+{
+	static Statement delete_span = {
+		"DELETE FROM partreg.coverage"
+		" WHERE source_id = $1 AND provider_id = $2 AND span_start = $3"
+	};
+	IntervalSet whole = {&span, 1, 1};
+	IntervalSet cut = {0};
+	IntervalSet rest = {0};
+	Parameters	parameters = {0};
+
+	interval_set_intersect(&whole, lost, &cut);
+	if (cut.count == 0)
+		return;
+	param_provider(&parameters, access);
+	param_time(&parameters, span.start);
+	statement_run(&delete_span, &parameters);
+	interval_set_subtract(&whole, lost, &rest);
+	for (size_t i = 0; i < rest.count; i++)
+		insert_rest(access, rest.items[i], interval_length(cut.items[0]),
+					rest.items[i].start != span.start);
+}
+
+/*
+ * Take back what only partitions made available that are deleted already, on
  * behalf of a provider whose row is locked FOR UPDATE.
  */
 void
 coverage_withdraw(const Access *access, TimeInterval interval)
 {
-	static Statement delete_span = {
-		"DELETE FROM partreg.coverage"
-		" WHERE source_id = $1 AND provider_id = $2 AND span_start = $3",
-		3, {INT4OID, INT4OID, TIMESTAMPTZOID}
-	};
-	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	Withdrawal	withdrawal = {access, interval};
+	Snapshot	snapshot = current_snapshot();
 	IntervalSet spans = {0};
 	IntervalSet supplied = {0};
 	IntervalSet lost = {0};
-	Datum		values[4];
 
 	read_spans(access, interval, snapshot, &spans);
 	read_supplied(access, interval, snapshot, &supplied);
 	UnregisterSnapshot(snapshot);
-	if (IsolationUsesXactSnapshot())
-		refuse_old_snapshot(access, interval, &spans, &supplied);
+	snapshot_compare(sum_withdrawal, &withdrawal);
 
 	interval_set_gaps(&supplied, interval, &lost);
-	values[0] = Int32GetDatum(access->source_id);
-	values[1] = Int32GetDatum(access->provider_id);
 	for (size_t i = 0; i < spans.count; i++)
-	{
-		IntervalSet span = {&spans.items[i], 1, 1};
-		IntervalSet rest = {0};
-
-		interval_set_subtract(&span, &lost, &rest);
-		if (same_set(&span, &rest))
-			continue;
-		values[2] = TimestampTzGetDatum(spans.items[i].start);
-		statement_run(&delete_span, values, NULL);
-		for (size_t j = 0; j < rest.count; j++)
-		{
-			values[2] = TimestampTzGetDatum(rest.items[j].start);
-			values[3] = TimestampTzGetDatum(rest.items[j].end);
-			statement_run(&insert_span, values, NULL);
-		}
-	}
+		cut_span(access, spans.items[i], &lost);
 }

@@ -9,9 +9,6 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/rangetypes.h"
 
 #include "argument.h"
@@ -39,34 +36,26 @@ effective_providers(int32 source_id, TimeInterval window, bool all,
 {
 	List	   *providers = NIL;
 	CatalogScan scan;
-	ScanKeyData key;
-	bool		isnull;
 
 	catalog_begin(&scan, PROVIDER_BY_NAME, snapshot);
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(source_id));
-	catalog_seek(&scan, &key, 1);
+	catalog_seek_provider(&scan, source_id, NULL);
 	while (catalog_next_row(&scan, ForwardScanDirection))
 	{
-		RangeType  *effective = DatumGetRangeTypeP(catalog_row_value(&scan,
-																	 Anum_provider_effective,
-																	 &isnull));
+		bool		isnull;
+		Datum		effective = catalog_row_value(&scan, Anum_provider_effective,
+												  &isnull);
 		EffectiveProvider *provider;
 		TimeInterval asked;
 		bool		is_asked;
 
-		is_asked = range_to_interval(effective, &asked) &&
+		is_asked = range_to_interval(DatumGetRangeTypeP(effective), &asked) &&
 			interval_overlaps(asked, window);
 		if (!is_asked && !all)
 			continue;
 
 		provider = palloc(sizeof(EffectiveProvider));
-		provider->provider_id = DatumGetInt32(catalog_row_value(&scan,
-															Anum_provider_id,
-															&isnull));
-		provider->name = all ? TextDatumGetCString(catalog_row_value(&scan,
-																 Anum_provider_name,
-																 &isnull)) : NULL;
+		provider->provider_id = catalog_row_int32(&scan, Anum_provider_id);
+		provider->name = all ? catalog_row_text(&scan, Anum_provider_name) : NULL;
 		provider->is_asked = is_asked;
 		if (is_asked)
 		{

@@ -18,84 +18,171 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-#include "argument.h"
+#include "catalog.h"
 #include "compat.h"
 #include "history.h"
-#include "statement.h"
+#include "row.h"
+#include "sequence.h"
+#include "snapshot.h"
 
 #define CHANNEL "partreg"
 
 int			notify_level = NOTIFY_ALL;
 
-static Statement insert_event = {
-	"INSERT INTO partreg.event (event, source_id, provider_id, source_name, provider_name,"
-	"    start_at, end_at, at, actor, holder, reason, xid, system_id, timeline)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-	" RETURNING id",
-	14,
-	{TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID,
-		TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, NAMEOID, TEXTOID, TEXTOID,
-	XID8OID, INT8OID, INT4OID}
-};
-
 /*
- * The transaction and era that an event of now belongs to, as the values of
- * the columns xid, system_id and timeline.
+ * The caller: the login role or what SET ROLE made of it.  Not the current
+ * user, which is the definer while a SECURITY DEFINER function runs, ours or
+ * somebody else's.
  */
-int
-history_era(Datum *values)
+char *
+caller_name(void)
 {
-	values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	values[1] = Int64GetDatum((int64) GetSystemIdentifier());
-	values[2] = Int32GetDatum((int32) GetWALInsertionTimeLine());
-	return 3;
+	return GetUserNameFromId(GetOuterUserId(), false);
 }
 
-static Datum
-text_or_null(const char *string, char *null)
+/* The columns of an event as values of a row */
+typedef struct EventRow
 {
-	*null = string == NULL ? 'n' : ' ';
-	return string == NULL ? (Datum) 0 : CStringGetTextDatum(string);
+	Datum		values[Natts_event];
+	bool		nulls[Natts_event];
+} EventRow;
+
+static void
+set_value(EventRow *row, int column, Datum value)
+{
+	row->values[column - 1] = value;
+	row->nulls[column - 1] = false;
+}
+
+static void
+set_text(EventRow *row, int column, const char *string)
+{
+	if (string != NULL)
+		set_value(row, column, CStringGetTextDatum(string));
+}
+
+static void
+set_during(EventRow *row, const TimeInterval *during)
+{
+	set_value(row, Anum_event_start_at, TimestampTzGetDatum(during->start));
+	set_value(row, Anum_event_end_at, TimestampTzGetDatum(during->end));
+}
+
+/* All but the id, and the interval where there are many */
+static void
+fill_row(const Event *event, EventRow *row)
+{
+	const Access *access = event->access;
+	Name		actor = palloc0(NAMEDATALEN);
+
+	memset(row->nulls, true, sizeof(row->nulls));
+	set_text(row, Anum_event_event, event->event);
+	set_value(row, Anum_event_source_id, Int32GetDatum(access->source_id));
+	if (access->provider_name != NULL)
+		set_value(row, Anum_event_provider_id,
+				  Int32GetDatum(access->provider_id));
+	set_text(row, Anum_event_source_name, access->source_name);
+	set_text(row, Anum_event_provider_name, access->provider_name);
+	if (event->during != NULL)
+		set_during(row, event->during);
+	set_value(row, Anum_event_at, TimestampTzGetDatum(event->at));
+	namestrcpy(actor, caller_name());
+	set_value(row, Anum_event_actor, NameGetDatum(actor));
+	set_text(row, Anum_event_holder, event->holder);
+	set_text(row, Anum_event_reason, event->reason);
+	set_value(row, Anum_event_xid,
+			  FullTransactionIdGetDatum(GetTopFullTransactionId()));
+	set_value(row, Anum_event_system_id,
+			  Int64GetDatum((int64) GetSystemIdentifier()));
+	set_value(row, Anum_event_timeline,
+			  Int32GetDatum((int32) GetWALInsertionTimeLine()));
+	if (access->credential != CREDENTIAL_NONE)
+		set_value(row, Anum_event_credential,
+				  CharGetDatum((char) access->credential));
+	if (event->details != NULL)
+		set_value(row, Anum_event_details, JsonbPGetDatum(event->details));
 }
 
 /* Write an event, and notify of it. */
 void
 history_record(const Event *event)
 {
-	const Access *access = event->access;
-	Datum		values[14];
-	char		nulls[15] = "              ";
+	int64		id = sequence_next(SEQUENCE_EVENT);
+	EventRow	row;
+
+	fill_row(event, &row);
+	set_value(&row, Anum_event_id, Int64GetDatum(id));
+	row_insert(EVENT_BY_ID, row.values, row.nulls);
+	history_notify(event, id, 0);
+}
+
+typedef struct ManyEvents
+{
+	EventRow	row;
+	const TimeInterval *durings;
+	int64		last_id;
+} ManyEvents;
+
+static void
+fill_one_of_many(void *arg, size_t n, Datum *values, bool *nulls)
+{
+	ManyEvents *events = arg;
+
+	events->last_id = sequence_draw(SEQUENCE_EVENT);
+	set_value(&events->row, Anum_event_id, Int64GetDatum(events->last_id));
+	set_during(&events->row, &events->durings[n]);
+	memcpy(values, events->row.values, sizeof(events->row.values));
+	memcpy(nulls, events->row.nulls, sizeof(events->row.nulls));
+}
+
+/*
+ * Write an event for each of some partitions, and notify of none; returns the
+ * id of the last one.
+ */
+int64
+history_record_many(const Event *event, const TimeInterval *durings,
+					size_t count)
+{
+	ManyEvents	events;
+
+	sequence_check(SEQUENCE_EVENT);
+	fill_row(event, &events.row);
+	events.durings = durings;
+	events.last_id = 0;
+	row_insert_many(EVENT_BY_ID, count, fill_one_of_many, &events);
+	return events.last_id;
+}
+
+/*
+ * What the last event with details said of a partition, if it was not before
+ * an instant; NULL: nothing.
+ */
+Jsonb *
+history_details(int32 provider_id, TimeInterval during, TimestampTz since)
+{
+	Snapshot	snapshot = latest_snapshot();
+	Jsonb	   *details = NULL;
+	CatalogScan scan;
+	TimestampTz at;
 	bool		isnull;
 
-	values[0] = CStringGetTextDatum(event->event);
-	values[1] = Int32GetDatum(access->source_id);
-	values[2] = Int32GetDatum(access->provider_id);
-	nulls[2] = access->provider_name == NULL ? 'n' : ' ';
-	values[3] = CStringGetTextDatum(access->source_name);
-	values[4] = text_or_null(access->provider_name, &nulls[4]);
-	if (event->during != NULL)
-	{
-		values[5] = TimestampTzGetDatum(event->during->start);
-		values[6] = TimestampTzGetDatum(event->during->end);
-	}
-	else
-		nulls[5] = nulls[6] = 'n';
-	values[7] = TimestampTzGetDatum(event->at);
-	values[8] = caller_name_datum();
-	values[9] = text_or_null(event->holder, &nulls[9]);
-	values[10] = text_or_null(event->reason, &nulls[10]);
-	history_era(&values[11]);
-
-	statement_run(&insert_event, values, nulls);
-	history_notify(event, DatumGetInt64(statement_result(0, 1, &isnull)), 0);
+	catalog_begin(&scan, EVENT_BY_PARTITION, snapshot);
+	catalog_seek_details(&scan, provider_id, during);
+	if (catalog_next_row(&scan, BackwardScanDirection) &&
+		catalog_row_time(&scan, Anum_event_at, &at) && at >= since)
+		details = DatumGetJsonbPCopy(catalog_row_value(&scan, Anum_event_details,
+													   &isnull));
+	catalog_end(&scan);
+	UnregisterSnapshot(snapshot);
+	return details;
 }
 
 /* Can an event make something ready? */
@@ -103,7 +190,7 @@ static bool
 may_make_ready(const Event *event)
 {
 	static const char *const events[] = {
-		"unlock", "retire", "revoke", "change_rule", "change_provider"
+		"unlock", "retire", "revoke", "change_rule", "change_provider", "rename"
 	};
 
 	for (int i = 0; i < lengthof(events); i++)

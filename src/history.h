@@ -8,6 +8,7 @@
 #include "access.h"
 #include "datatype/timestamp.h"
 #include "interval.h"
+#include "utils/jsonb.h"
 
 /* Setting partreg.notify */
 typedef enum NotifyLevel
@@ -27,11 +28,16 @@ typedef struct Event
 	TimestampTz at;
 	const char *holder;			/* or NULL */
 	const char *reason;			/* or NULL */
+	Jsonb	   *details;		/* or NULL */
 	bool		may_make_ready; /* though events of its kind do not */
 } Event;
 
 extern void history_record(const Event *event);
+extern int64 history_record_many(const Event *event,
+								 const TimeInterval *durings, size_t count);
 extern void history_notify(const Event *event, int64 event_id, int64 count);
-extern int	history_era(Datum *values);
+extern Jsonb *history_details(int32 provider_id, TimeInterval during,
+							  TimestampTz since);
+extern char *caller_name(void);
 
 #endif							/* PARTREG_HISTORY_H */

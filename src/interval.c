@@ -54,8 +54,22 @@
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
+/* The array grows geometrically. */
+static void
+grow(IntervalSet *set)
+{
+	size_t		capacity = set->capacity > 0 ? set->capacity * 2 : FIRST_CAPACITY;
+	size_t		size = capacity * sizeof(TimeInterval);
+
+	if (set->items == NULL)
+		set->items = alloc_items(size);
+	else
+		set->items = realloc_items(set->items, size);
+	set->capacity = capacity;
+}
+
 /*
- * Append one interval, wherever it lies.  The array grows geometrically.
+ * Append one interval, wherever it lies.
  */
 void
 interval_set_add(IntervalSet *set, TimeInterval item)
@@ -63,16 +77,7 @@ interval_set_add(IntervalSet *set, TimeInterval item)
 	Assert(item.start < item.end);
 
 	if (set->count == set->capacity)
-	{
-		size_t		capacity = set->capacity > 0 ? set->capacity * 2 : FIRST_CAPACITY;
-		size_t		size = capacity * sizeof(TimeInterval);
-
-		if (set->items == NULL)
-			set->items = alloc_items(size);
-		else
-			set->items = realloc_items(set->items, size);
-		set->capacity = capacity;
-	}
+		grow(set);
 	set->items[set->count++] = item;
 }
 
@@ -107,6 +112,42 @@ interval_set_coalesce(IntervalSet *set)
 			items[last].end = items[i].end;
 	}
 	set->count = last + 1;
+}
+
+/*
+ * Add one interval to a set that is to be coalesced.  The set is coalesced as
+ * well before its array grows, so that the array stays within a few times the
+ * size of what comes out, whatever goes in; unless more than half is left, lest
+ * every few additions cost a sort.
+ */
+void
+interval_set_merge(IntervalSet *set, TimeInterval item)
+{
+	TimeInterval *last = set->count > 0 ? &set->items[set->count - 1] : NULL;
+
+	Assert(item.start < item.end);
+
+	if (last != NULL && item.start >= last->start && item.start <= last->end)
+	{
+		last->end = Max(last->end, item.end);
+		return;
+	}
+	if (set->count == set->capacity)
+	{
+		interval_set_coalesce(set);
+		if (set->count >= set->capacity / 2)
+			grow(set);
+	}
+	set->items[set->count++] = item;
+}
+
+/* Empty a set, and give its memory back. */
+void
+interval_set_free(IntervalSet *set)
+{
+	if (set->items != NULL)
+		pfree(set->items);
+	memset(set, 0, sizeof(*set));
 }
 
 /*

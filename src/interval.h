@@ -38,7 +38,16 @@ interval_overlaps(TimeInterval a, TimeInterval b)
 	return a.start < b.end && b.start < a.end;
 }
 
+/* In microseconds; all of time is longer than an int64 counts. */
+static inline uint64
+interval_length(TimeInterval interval)
+{
+	return (uint64) interval.end - (uint64) interval.start;
+}
+
 extern void interval_set_add(IntervalSet *set, TimeInterval item);
+extern void interval_set_merge(IntervalSet *set, TimeInterval item);
+extern void interval_set_free(IntervalSet *set);
 extern void interval_set_coalesce(IntervalSet *set);
 extern bool interval_set_covers(const IntervalSet *set, TimeInterval whole);
 extern void interval_set_gaps(const IntervalSet *set, TimeInterval whole,

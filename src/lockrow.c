@@ -2,80 +2,62 @@
  * lockrow.c
  *		The rows of partreg.lock: partitions that are locked or failed.
  *
- * Whoever changes the state of a partition has its row in partreg.partition
- * locked, so the lock row cannot change while its state is judged; but under
- * REPEATABLE READ the transaction's snapshot may be older than the last change.
+ * Whoever changes the state of a partition has its row in partreg.pending or
+ * partreg.partition locked, so the lock row cannot change while its state is
+ * judged.  It is read by the latest snapshot; under REPEATABLE READ the
+ * transaction's own has to know it as it is, or not know it either.
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/xact.h"
-#include "common/hashfn.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "access.h"
 #include "compat.h"
 #include "lockrow.h"
+#include "row.h"
+#include "snapshot.h"
 
 /* Copy the row under a scan of LOCK_BY_KEY. */
 void
 lockrow_read(CatalogScan *scan, LockRow *row)
 {
 	bool		isnull;
-	Datum		value;
+	Datum		state = catalog_row_value(scan, Anum_lock_state, &isnull);
 
-	row->during.start = DatumGetTimestampTz(catalog_entry_value(scan, 3));
-	row->during.end = DatumGetTimestampTz(catalog_entry_value(scan, 4));
-	row->provider_id = DatumGetInt32(catalog_entry_value(scan, 5));
-	value = catalog_row_value(scan, Anum_lock_state, &isnull);
-	row->failed = *VARDATA_ANY(DatumGetTextPP(value)) == 'f';
-	row->since = DatumGetTimestampTz(catalog_row_value(scan, Anum_lock_since,
-													   &isnull));
-	row->holder = TextDatumGetCString(catalog_row_value(scan, Anum_lock_holder,
-														&isnull));
-	value = catalog_row_value(scan, Anum_lock_lease_expires_at, &isnull);
-	row->has_lease = !isnull;
-	row->lease_expires_at = isnull ? 0 : DatumGetTimestampTz(value);
-	value = catalog_row_value(scan, Anum_lock_reason, &isnull);
-	row->reason = isnull ? NULL : TextDatumGetCString(value);
+	row->during = catalog_row_interval(scan);
+	row->source_id = catalog_row_int32(scan, Anum_lock_source_id);
+	row->provider_id = catalog_row_int32(scan, Anum_lock_provider_id);
+	row->failed = *VARDATA_ANY(DatumGetTextPP(state)) == 'f';
+	(void) catalog_row_time(scan, Anum_lock_since, &row->since);
+	row->holder = catalog_row_text(scan, Anum_lock_holder);
+	row->has_lease = catalog_row_time(scan, Anum_lock_lease_expires_at,
+									  &row->lease_expires_at);
+	row->reason = catalog_row_text(scan, Anum_lock_reason);
+	row->change = catalog_row_text(scan, Anum_lock_change);
+	row->tid = scan->slot->tts_tid;
 }
 
-/*
- * Find the lock row of one partition in a snapshot; `version` tells versions
- * of it apart.
- */
-static bool
-find_in(Snapshot snapshot, int32 source_id, int32 provider_id,
-		TimeInterval during, LockRow *row, ItemPointer version)
+/* One partition, for snapshot_compare() */
+typedef struct LockKey
 {
+	int32		source_id;
+	int32		provider_id;
+	TimeInterval during;
+} LockKey;
+
+static uint64
+sum_one(Snapshot snapshot, const void *arg)
+{
+	const LockKey *key = arg;
 	CatalogScan scan;
-	ScanKeyData keys[5];
-	bool		found;
+	uint64		sum = 0;
 
 	catalog_begin(&scan, LOCK_BY_KEY, snapshot);
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(source_id));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT2EQ,
-				Int16GetDatum(length_class(during)));
-	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ,
-				TimestampTzGetDatum(during.start));
-	ScanKeyInit(&keys[3], 4, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ,
-				TimestampTzGetDatum(during.end));
-	ScanKeyInit(&keys[4], 5, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(provider_id));
-	catalog_seek(&scan, keys, 5);
-	found = catalog_next_row(&scan, ForwardScanDirection);
-	if (found)
-	{
-		lockrow_read(&scan, row);
-		*version = scan.slot->tts_tid;
-	}
+	catalog_seek_lock(&scan, key->source_id, key->provider_id, key->during);
+	if (catalog_next_row(&scan, ForwardScanDirection))
+		sum = snapshot_sum(0, &scan.slot->tts_tid);
 	catalog_end(&scan);
-	return found;
+	return sum;
 }
 
 /*
@@ -85,28 +67,71 @@ bool
 lockrow_find(int32 source_id, int32 provider_id, TimeInterval during,
 			 LockRow *row)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ItemPointerData version;
+	Snapshot	snapshot = latest_snapshot();
+	LockKey		key = {source_id, provider_id, during};
+	CatalogScan scan;
 	bool		found;
 
-	found = find_in(snapshot, source_id, provider_id, during, row, &version);
+	catalog_begin(&scan, LOCK_BY_KEY, snapshot);
+	catalog_seek_lock(&scan, source_id, provider_id, during);
+	found = catalog_next_row(&scan, ForwardScanDirection);
+	if (found)
+		lockrow_read(&scan, row);
+	catalog_end(&scan);
 	UnregisterSnapshot(snapshot);
 
-	if (IsolationUsesXactSnapshot())
-	{
-		LockRow		old;
-		ItemPointerData old_version;
-		bool		found_old;
-
-		snapshot = RegisterSnapshot(GetTransactionSnapshot());
-		found_old = find_in(snapshot, source_id, provider_id, during, &old,
-							&old_version);
-		UnregisterSnapshot(snapshot);
-		if (found != found_old ||
-			(found && !ItemPointerEquals(&version, &old_version)))
-			raise_concurrent_change();
-	}
+	snapshot_compare(sum_one, &key);
 	return found;
+}
+
+/*
+ * The same, and its row is locked, for those who have not locked the provider's:
+ * revoking that changes lock rows without locking partitions.
+ */
+bool
+lockrow_lock(int32 source_id, int32 provider_id, TimeInterval during,
+			 LockRow *row)
+{
+	bool		found;
+	bool		locked;
+
+	do
+	{
+		Snapshot	snapshot = current_snapshot();
+		CatalogScan scan;
+
+		catalog_begin_for_locking(&scan, LOCK_BY_KEY, snapshot);
+		catalog_seek_lock(&scan, source_id, provider_id, during);
+		found = catalog_next_row(&scan, ForwardScanDirection);
+		locked = found && row_lock(&scan, LockTupleNoKeyExclusive);
+		if (locked)
+			lockrow_read(&scan, row);
+		catalog_end(&scan);
+		UnregisterSnapshot(snapshot);
+	} while (found && !locked);
+	return locked;
+}
+
+/* All of a provider within a window, for snapshot_compare() */
+static uint64
+sum_window(Snapshot snapshot, const void *arg)
+{
+	const LockKey *key = arg;
+	OverlapScan overlap;
+	uint64		sum = 0;
+
+	overlap_begin(&overlap, LOCK_BY_KEY, NULL, snapshot);
+	overlap_seek(&overlap, key->source_id, key->during);
+	while (overlap_next(&overlap))
+	{
+		if (overlap.during.start >= key->during.start &&
+			overlap.during.end <= key->during.end &&
+			catalog_row_int32(&overlap.scan,
+							  Anum_lock_provider_id) == key->provider_id)
+			sum = snapshot_sum(sum, &overlap.scan.slot->tts_tid);
+	}
+	overlap_end(&overlap);
+	return sum;
 }
 
 /*
@@ -114,41 +139,138 @@ lockrow_find(int32 source_id, int32 provider_id, TimeInterval during,
  * the lock rows of a provider that lie within a window as they are now?
  */
 void
-lockrow_refuse_old_snapshot(int32 source_id, int32 provider_id,
-							TimeInterval window)
+lockrow_compare_snapshots(int32 source_id, int32 provider_id,
+						  TimeInterval window)
 {
+	LockKey		key = {source_id, provider_id, window};
+
+	snapshot_compare(sum_window, &key);
+}
+
+/*
+ * Append the lock rows of a provider of one length class (-1: of any, in the
+ * order of class, start, end) that lie within a window.
+ */
+void
+lockrow_collect(int32 source_id, int32 provider_id, int length_class,
+				TimeInterval window, LockRowSet *rows)
+{
+	Snapshot	snapshot = latest_snapshot();
 	OverlapScan overlap;
-	Snapshot	snapshots[2];
-	uint64		rows[2] = {0, 0};
-	uint64		versions[2] = {0, 0};
 
-	if (!IsolationUsesXactSnapshot())
-		return;
-	snapshots[0] = RegisterSnapshot(GetTransactionSnapshot());
-	snapshots[1] = RegisterSnapshot(GetLatestSnapshot());
-	for (int i = 0; i < 2; i++)
+	overlap_begin(&overlap, LOCK_BY_KEY, NULL, snapshot);
+	overlap_seek(&overlap, source_id, window);
+	if (length_class >= 0)
+		overlap_leap(&overlap, length_class);
+	while (overlap_next(&overlap))
 	{
-		overlap_begin(&overlap, LOCK_BY_KEY, NULL, snapshots[i]);
-		overlap_seek(&overlap, source_id, window);
-		while (overlap_next(&overlap))
+		if (length_class >= 0 && overlap.length_class != length_class)
+			break;
+		if (overlap.during.start < window.start ||
+			overlap.during.end > window.end ||
+			catalog_row_int32(&overlap.scan,
+							  Anum_lock_provider_id) != provider_id)
+			continue;
+		if (rows->count == rows->capacity)
 		{
-			bool		isnull;
-			ItemPointer tid = &overlap.scan.slot->tts_tid;
-
-			if (overlap.during.start < window.start ||
-				overlap.during.end > window.end ||
-				DatumGetInt32(catalog_row_value(&overlap.scan,
-												Anum_lock_provider_id,
-												&isnull)) != provider_id)
-				continue;
-			rows[i]++;
-			versions[i] = hash_combine64(versions[i],
-										 ((uint64) ItemPointerGetBlockNumber(tid) << 16) |
-										 ItemPointerGetOffsetNumber(tid));
+			rows->capacity = Max(rows->capacity * 2, 16);
+			rows->items = rows->items == NULL
+				? palloc(rows->capacity * sizeof(LockRow))
+				: repalloc_huge(rows->items,
+								rows->capacity * sizeof(LockRow));
 		}
-		overlap_end(&overlap);
-		UnregisterSnapshot(snapshots[i]);
+		lockrow_read(&overlap.scan, &rows->items[rows->count++]);
 	}
-	if (rows[0] != rows[1] || versions[0] != versions[1])
-		raise_concurrent_change();
+	overlap_end(&overlap);
+	UnregisterSnapshot(snapshot);
+}
+
+/* The columns of a lock row as values */
+typedef struct LockValues
+{
+	Datum		values[Natts_lock];
+	bool		nulls[Natts_lock];
+} LockValues;
+
+static void
+set_text(LockValues *row, int column, const char *string)
+{
+	row->nulls[column - 1] = string == NULL;
+	row->values[column - 1] = string == NULL ? (Datum) 0
+		: CStringGetTextDatum(string);
+}
+
+static void
+set_during(LockValues *row, TimeInterval during)
+{
+	row->values[Anum_lock_length_class - 1] = Int16GetDatum(length_class(during));
+	row->values[Anum_lock_start_at - 1] = TimestampTzGetDatum(during.start);
+	row->values[Anum_lock_end_at - 1] = TimestampTzGetDatum(during.end);
+}
+
+static void
+fill_row(const LockRow *lock, LockValues *row)
+{
+	memset(row->nulls, false, sizeof(row->nulls));
+	row->values[Anum_lock_source_id - 1] = Int32GetDatum(lock->source_id);
+	row->values[Anum_lock_provider_id - 1] = Int32GetDatum(lock->provider_id);
+	set_during(row, lock->during);
+	set_text(row, Anum_lock_state, lock->failed ? "failed" : "locked");
+	row->values[Anum_lock_since - 1] = TimestampTzGetDatum(lock->since);
+	set_text(row, Anum_lock_holder, lock->holder);
+	row->nulls[Anum_lock_lease_expires_at - 1] = !lock->has_lease;
+	row->values[Anum_lock_lease_expires_at - 1] =
+		TimestampTzGetDatum(lock->lease_expires_at);
+	set_text(row, Anum_lock_reason, lock->reason);
+	set_text(row, Anum_lock_change, lock->change);
+}
+
+void
+lockrow_insert(const LockRow *row)
+{
+	LockValues	values;
+
+	fill_row(row, &values);
+	row_insert(LOCK_BY_KEY, values.values, values.nulls);
+}
+
+/* Put other values in the place of the row at `tid`. */
+void
+lockrow_update(const LockRow *row)
+{
+	LockValues	values;
+	ItemPointerData tid = row->tid;
+
+	fill_row(row, &values);
+	row_update(LOCK_BY_KEY, &tid, values.values, values.nulls);
+}
+
+typedef struct ManyLocks
+{
+	LockValues	row;
+	const TimeInterval *durings;
+} ManyLocks;
+
+static void
+fill_one_of_many(void *arg, size_t n, Datum *values, bool *nulls)
+{
+	ManyLocks  *locks = arg;
+
+	set_during(&locks->row, locks->durings[n]);
+	memcpy(values, locks->row.values, sizeof(locks->row.values));
+	memcpy(nulls, locks->row.nulls, sizeof(locks->row.nulls));
+}
+
+/* Insert a row for each of some partitions, alike in all else. */
+void
+lockrow_insert_many(const LockRow *row, const TimeInterval *durings,
+					size_t count)
+{
+	ManyLocks	locks;
+
+	if (count == 0)
+		return;
+	fill_row(row, &locks.row);
+	locks.durings = durings;
+	row_insert_many(LOCK_BY_KEY, count, fill_one_of_many, &locks);
 }

@@ -1,87 +1,90 @@
 /*
  * obstacle.c
- *		What keeps a range from being ready, piece by piece.
+ *		Obstacles: what keeps a piece of a range from being ready.
  *
- * Where readiness.c stops at the first thing in the way, this collects all of
- * them: a row for each locked or failed partition; and where something is not
- * available, a row for each partition there that is registered and was never
- * unlocked, or, where there is none, one that says "missing".  Under the rule
- * "all" that is asked for each provider that lacks something; what no provider
- * is asked for and nobody has supplied is explained as under "any".
+ * There may be millions of obstacles, so they are sorted in bounded memory: a
+ * buffer, and only when that is full a tuplesort, which goes to disk beyond
+ * work_mem.  Most answers never leave the buffer.
  *
- * The same snapshot, the same spans and the same lock rows as in readiness.c,
- * so no row comes out if and only if the range is ready.
+ * Whoever puts an obstacle in that continues the one put in before it (alike
+ * in all but time, and beginning where that one ends) makes that one longer.
+ * So neighbours that are alike become one by being put, in the order of their
+ * kind, into another sort; and the usual long stretch of what one call
+ * registered is one from the beginning.
  */
 #include "postgres.h"
 
-#include "funcapi.h"
-#include "lib/stringinfo.h"
+#include "access/tupdesc.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/tuplesort.h"
 
 #include "argument.h"
-#include "catalog.h"
 #include "compat.h"
-#include "coverage.h"
-#include "effective.h"
-#include "lockrow.h"
-#include "readiness.h"
+#include "obstacle.h"
 
-PG_FUNCTION_INFO_V1(explain_readiness);
-PG_FUNCTION_INFO_V1(assert_ready);
+/* How many are sorted without a tuplesort */
+#define BUFFER_SIZE		1000
 
-/* How many obstacles assert_ready names */
-#define DETAIL_LINES	5
+static const char *const state_words[] = {
+	[OBSTACLE_FAILED] = "failed",
+	[OBSTACLE_LOCKED] = "locked",
+	[OBSTACLE_MISSING] = "missing",
+	[OBSTACLE_REGISTERED] = "registered"
+};
 
-typedef struct Obstacle
+struct ObstacleSort
 {
-	TimeInterval during;
-	const char *state;
-	const char *provider_name;	/* NULL: missing, and nobody is asked */
-	bool		has_since;
-	TimestampTz since;
-	const char *holder;			/* NULL: none */
-	bool		has_lease;
-	TimestampTz lease_expires_at;
-	const char *reason;			/* NULL: none */
-} Obstacle;
+	ObstacleOrder order;
+	Obstacle   *buffer;
+	int			count;			/* of the buffer */
+	int			capacity;
+	int			next;			/* to be returned */
+	MemoryContext strings;		/* what the buffer points to */
+	Tuplesortstate *tuples;		/* NULL: the buffer holds all there is */
+	TupleTableSlot *slot;
+};
 
-/* A question and what has been found so far */
-typedef struct Explanation
+/* The columns of the tuples in a tuplesort */
+typedef enum SortColumn
 {
-	SourceKey	source;
-	TimeInterval window;
-	Snapshot	snapshot;
-	List	   *providers;		/* of EffectiveProvider, all of the source */
-	LockRow    *locks;			/* in the window, by provider, start, end */
-	size_t		n_locks;
-	Obstacle   *obstacles;
-	size_t		n_obstacles;
-	size_t		capacity;
-} Explanation;
+	Sort_start = 1,
+	Sort_end,
+	Sort_provider,
+	Sort_state,
+	Sort_since,
+	Sort_holder,
+	Sort_lease,
+	Sort_reason
+} SortColumn;
 
-static void
-add_obstacle(Explanation *explanation, const Obstacle *obstacle)
-{
-	Obstacle   *added;
+#define SORT_COLUMNS	Sort_reason
 
-	if (explanation->n_obstacles == explanation->capacity)
-	{
-		size_t		capacity = Max(explanation->capacity * 2, 16);
-		size_t		size = capacity * sizeof(Obstacle);
-
-		explanation->obstacles = explanation->obstacles == NULL
-			? MemoryContextAllocHuge(CurrentMemoryContext, size)
-			: repalloc_huge(explanation->obstacles, size);
-		explanation->capacity = capacity;
+static const AttrNumber sort_keys[][SORT_COLUMNS] = {
+	[OBSTACLES_BY_KIND] = {
+		Sort_provider, Sort_state, Sort_since, Sort_holder, Sort_lease,
+		Sort_reason, Sort_start, Sort_end
+	},
+	[OBSTACLES_BY_TIME] = {
+		Sort_start, Sort_end, Sort_provider, Sort_state, Sort_since,
+		Sort_holder, Sort_lease, Sort_reason
 	}
-	added = &explanation->obstacles[explanation->n_obstacles++];
-	*added = *obstacle;
-	added->during.start = Max(added->during.start, explanation->window.start);
-	added->during.end = Min(added->during.end, explanation->window.end);
+};
+
+static bool
+is_text(int column)
+{
+	return column == Sort_provider || column == Sort_holder ||
+		column == Sort_reason;
 }
+
+/* Comparing: null comes last, as in SQL, and text goes byte by byte. */
 
 static int
 compare_int64(int64 a, int64 b)
@@ -90,207 +93,15 @@ compare_int64(int64 a, int64 b)
 }
 
 static int
-compare_locks(const void *a, const void *b)
+compare_times(bool has_a, TimestampTz a, bool has_b, TimestampTz b)
 {
-	const LockRow *x = a;
-	const LockRow *y = b;
-	int			order = compare_int64(x->provider_id, y->provider_id);
-
-	if (order == 0)
-		order = compare_int64(x->during.start, y->during.start);
-	if (order == 0)
-		order = compare_int64(x->during.end, y->during.end);
-	return order;
+	return has_a && has_b ? compare_int64(a, b) : has_b - has_a;
 }
 
-static const char *
-provider_name(const Explanation *explanation, int32 provider_id)
-{
-	ListCell   *cell;
-
-	foreach(cell, explanation->providers)
-	{
-		EffectiveProvider *provider = lfirst(cell);
-
-		if (provider->provider_id == provider_id)
-			return provider->name;
-	}
-	return NULL;
-}
-
-/* Each locked or failed partition */
-static void
-explain_locks(Explanation *explanation)
-{
-	OverlapScan overlap;
-	size_t		capacity = 16;
-
-	explanation->locks = palloc(capacity * sizeof(LockRow));
-	overlap_begin(&overlap, LOCK_BY_KEY, NULL, explanation->snapshot);
-	overlap_seek(&overlap, explanation->source.id, explanation->window);
-	while (overlap_next(&overlap))
-	{
-		LockRow    *lock;
-
-		if (explanation->n_locks == capacity)
-		{
-			capacity *= 2;
-			explanation->locks = repalloc_huge(explanation->locks,
-											   capacity * sizeof(LockRow));
-		}
-		lock = &explanation->locks[explanation->n_locks++];
-		lockrow_read(&overlap.scan, lock);
-		add_obstacle(explanation, &(Obstacle) {
-			.during = lock->during,
-			.state = lock->failed ? "failed" : "locked",
-			.provider_name = provider_name(explanation, lock->provider_id),
-			.has_since = true, .since = lock->since,
-			.holder = lock->holder,
-			.has_lease = lock->has_lease,
-			.lease_expires_at = lock->lease_expires_at,
-			.reason = lock->reason
-		});
-	}
-	overlap_end(&overlap);
-	qsort(explanation->locks, explanation->n_locks, sizeof(LockRow),
-		  compare_locks);
-}
-
-/*
- * Add what is registered of a provider in some gaps, and remember where that
- * is.
- */
-static void
-explain_registered(Explanation *explanation, OverlapScan *overlap,
-				   const EffectiveProvider *provider, const IntervalSet *gaps,
-				   IntervalSet *registered)
-{
-	for (size_t i = 0; i < gaps->count; i++)
-	{
-		TimeInterval gap = gaps->items[i];
-
-		overlap_seek(overlap, provider->provider_id, gap);
-		while (overlap_next(overlap))
-		{
-			LockRow		key = {
-				.provider_id = provider->provider_id, .during = overlap->during
-			};
-			TimeInterval piece = {
-				Max(overlap->during.start, gap.start),
-				Min(overlap->during.end, gap.end)
-			};
-			TimestampTz since;
-			bool		never_unlocked;
-			bool		isnull;
-
-			catalog_row_value(&overlap->scan, Anum_partition_first_unlocked_at,
-							  &never_unlocked);
-			if (!never_unlocked ||
-				bsearch(&key, explanation->locks, explanation->n_locks,
-						sizeof(LockRow), compare_locks) != NULL)
-				continue;
-
-			since = DatumGetTimestampTz(catalog_row_value(&overlap->scan,
-														  Anum_partition_registered_at,
-														  &isnull));
-			interval_set_add(registered, piece);
-			add_obstacle(explanation, &(Obstacle) {
-				.during = piece, .state = "registered",
-				.provider_name = provider->name,
-				.has_since = true, .since = since
-			});
-		}
-	}
-}
-
-/*
- * Explain gaps: by what one provider has registered there, or, with none
- * given, by what anybody has; and the rest as missing.
- */
-static void
-explain_gaps(Explanation *explanation, const EffectiveProvider *provider,
-			 const IntervalSet *gaps)
-{
-	OverlapScan overlap;
-	IntervalSet registered = {0};
-	IntervalSet missing = {0};
-	ListCell   *cell;
-
-	if (gaps->count == 0)
-		return;
-
-	overlap_begin(&overlap, PARTITION_BY_KEY, NULL, explanation->snapshot);
-	if (provider != NULL)
-		explain_registered(explanation, &overlap, provider, gaps, &registered);
-	else
-		foreach(cell, explanation->providers)
-			explain_registered(explanation, &overlap, lfirst(cell), gaps,
-							   &registered);
-	overlap_end(&overlap);
-
-	interval_set_coalesce(&registered);
-	interval_set_subtract(gaps, &registered, &missing);
-	for (size_t i = 0; i < missing.count; i++)
-		add_obstacle(explanation, &(Obstacle) {
-			.during = missing.items[i], .state = "missing",
-			.provider_name = provider == NULL ? NULL : provider->name
-		});
-}
-
-/* What of a window is not in the spans of a provider (0: of any)? */
-static void
-find_gaps(CoverageScan *coverage, int32 provider_id, TimeInterval window,
-		  IntervalSet *gaps)
-{
-	IntervalSet spans = {0};
-
-	coverage_collect(coverage, provider_id, window, &spans);
-	interval_set_coalesce(&spans);
-	interval_set_gaps(&spans, window, gaps);
-}
-
-/* Whatever is not available */
-static void
-explain_unavailable(Explanation *explanation)
-{
-	CoverageScan coverage;
-	IntervalSet lacking = {0};	/* by a provider that is asked */
-	IntervalSet nobody = {0};	/* has supplied it */
-	IntervalSet rest = {0};
-
-	coverage_begin(&coverage, explanation->source.id, explanation->snapshot);
-	if (explanation->source.needs_all)
-	{
-		ListCell   *cell;
-
-		foreach(cell, explanation->providers)
-		{
-			EffectiveProvider *provider = lfirst(cell);
-			IntervalSet gaps = {0};
-
-			if (!provider->is_asked)
-				continue;
-			find_gaps(&coverage, provider->provider_id, provider->asked, &gaps);
-			explain_gaps(explanation, provider, &gaps);
-			for (size_t i = 0; i < gaps.count; i++)
-				interval_set_add(&lacking, gaps.items[i]);
-		}
-		interval_set_coalesce(&lacking);
-	}
-	find_gaps(&coverage, 0, explanation->window, &nobody);
-	coverage_end(&coverage);
-
-	interval_set_subtract(&nobody, &lacking, &rest);
-	explain_gaps(explanation, NULL, &rest);
-}
-
-/* NULL comes last, as in SQL. */
 static int
 compare_strings(const char *a, const char *b)
 {
-	if (a == NULL || b == NULL)
-		return (a == NULL) - (b == NULL);
-	return strcmp(a, b);
+	return a != NULL && b != NULL ? strcmp(a, b) : (a == NULL) - (b == NULL);
 }
 
 /* All that tells two obstacles apart but the time that they are about */
@@ -300,128 +111,297 @@ compare_kinds(const Obstacle *x, const Obstacle *y)
 	int			order = compare_strings(x->provider_name, y->provider_name);
 
 	if (order == 0)
-		order = compare_strings(x->state, y->state);
+		order = compare_int64(x->state, y->state);
 	if (order == 0)
-		order = compare_int64(x->has_since, y->has_since);
-	if (order == 0)
-		order = compare_int64(x->since, y->since);
+		order = compare_times(x->has_since, x->since, y->has_since, y->since);
 	if (order == 0)
 		order = compare_strings(x->holder, y->holder);
 	if (order == 0)
-		order = compare_int64(x->has_lease, y->has_lease);
-	if (order == 0)
-		order = compare_int64(x->lease_expires_at, y->lease_expires_at);
+		order = compare_times(x->has_lease, x->lease_expires_at,
+							  y->has_lease, y->lease_expires_at);
 	if (order == 0)
 		order = compare_strings(x->reason, y->reason);
 	return order;
 }
 
 static int
-compare_times(const Obstacle *x, const Obstacle *y)
+compare_intervals(TimeInterval x, TimeInterval y)
 {
-	int			order = compare_int64(x->during.start, y->during.start);
+	int			order = compare_int64(x.start, y.start);
 
-	if (order == 0)
-		order = compare_int64(x->during.end, y->during.end);
-	return order;
+	return order != 0 ? order : compare_int64(x.end, y.end);
 }
 
 static int
 by_kind(const void *a, const void *b)
 {
-	int			order = compare_kinds(a, b);
+	const Obstacle *x = a;
+	const Obstacle *y = b;
+	int			order = compare_kinds(x, y);
 
-	return order != 0 ? order : compare_times(a, b);
+	return order != 0 ? order : compare_intervals(x->during, y->during);
 }
 
 static int
 by_time(const void *a, const void *b)
 {
-	int			order = compare_times(a, b);
+	const Obstacle *x = a;
+	const Obstacle *y = b;
+	int			order = compare_intervals(x->during, y->during);
 
-	return order != 0 ? order : compare_kinds(a, b);
+	return order != 0 ? order : compare_kinds(x, y);
 }
 
-/* Make one of neighbours that are alike, and sort. */
-static void
-merge_neighbours(Explanation *explanation)
+ObstacleSort *
+obstacles_begin(ObstacleOrder order)
 {
-	Obstacle   *obstacles = explanation->obstacles;
-	size_t		last = 0;
+	ObstacleSort *sort = palloc0(sizeof(ObstacleSort));
 
-	if (explanation->n_obstacles < 2)
+	sort->order = order;
+	sort->capacity = 16;
+	sort->buffer = palloc(sort->capacity * sizeof(Obstacle));
+	sort->strings = AllocSetContextCreate(CurrentMemoryContext,
+										  "partreg obstacles",
+										  ALLOCSET_SMALL_SIZES);
+	return sort;
+}
+
+static void
+begin_tuplesort(ObstacleSort *sort)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(SORT_COLUMNS);
+	AttrNumber	keys[SORT_COLUMNS];
+	Oid			operators[SORT_COLUMNS];
+	Oid			collations[SORT_COLUMNS];
+	bool		nulls_first[SORT_COLUMNS];
+
+	for (int i = 0; i < SORT_COLUMNS; i++)
+	{
+		int			column = sort_keys[sort->order][i];
+
+		keys[i] = column;
+		operators[i] = is_text(column) ? TextLessOperator : Int8LessOperator;
+		collations[i] = is_text(column) ? C_COLLATION_OID : InvalidOid;
+		nulls_first[i] = false;
+		TupleDescInitEntry(desc, column, NULL,
+						   is_text(column) ? TEXTOID : INT8OID, -1, 0);
+	}
+	sort->tuples = tuplesort_begin_heap(desc, SORT_COLUMNS, keys, operators,
+										collations, nulls_first, work_mem,
+										NULL, TUPLESORT_NONE);
+	sort->slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+}
+
+static void
+set_time(TupleTableSlot *slot, int column, bool present, int64 value)
+{
+	slot->tts_isnull[column - 1] = !present;
+	slot->tts_values[column - 1] = Int64GetDatum(value);
+}
+
+static void
+set_text(TupleTableSlot *slot, int column, const char *value)
+{
+	slot->tts_isnull[column - 1] = value == NULL;
+	slot->tts_values[column - 1] = value == NULL ? (Datum) 0
+		: CStringGetTextDatum(value);
+}
+
+/* Hand the first obstacles of the buffer over to the tuplesort. */
+static void
+spill(ObstacleSort *sort, int count)
+{
+	MemoryContext memory = MemoryContextSwitchTo(sort->strings);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(sort->slot->tts_tupleDescriptor,
+													&TTSOpsVirtual);
+
+	for (int i = 0; i < count; i++)
+	{
+		const Obstacle *obstacle = &sort->buffer[i];
+
+		ExecClearTuple(slot);
+		set_time(slot, Sort_start, true, obstacle->during.start);
+		set_time(slot, Sort_end, true, obstacle->during.end);
+		set_text(slot, Sort_provider, obstacle->provider_name);
+		set_time(slot, Sort_state, true, obstacle->state);
+		set_time(slot, Sort_since, obstacle->has_since, obstacle->since);
+		set_text(slot, Sort_holder, obstacle->holder);
+		set_time(slot, Sort_lease, obstacle->has_lease,
+				 obstacle->lease_expires_at);
+		set_text(slot, Sort_reason, obstacle->reason);
+		ExecStoreVirtualTuple(slot);
+		tuplesort_puttupleslot(sort->tuples, slot);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	MemoryContextSwitchTo(memory);
+}
+
+static const char *
+copy_string(MemoryContext context, const char *string)
+{
+	return string == NULL ? NULL : MemoryContextStrdup(context, string);
+}
+
+static void
+append(ObstacleSort *sort, const Obstacle *obstacle)
+{
+	Obstacle   *added = &sort->buffer[sort->count++];
+
+	*added = *obstacle;
+	added->provider_name = copy_string(sort->strings, obstacle->provider_name);
+	added->holder = copy_string(sort->strings, obstacle->holder);
+	added->reason = copy_string(sort->strings, obstacle->reason);
+}
+
+/* Empty the buffer, but for the last, which the next may continue. */
+static void
+make_room(ObstacleSort *sort)
+{
+	MemoryContext strings = sort->strings;
+	Obstacle	last = sort->buffer[sort->count - 1];
+
+	if (sort->capacity < BUFFER_SIZE)
+	{
+		sort->capacity = Min(2 * sort->capacity, BUFFER_SIZE);
+		sort->buffer = repalloc(sort->buffer,
+								sort->capacity * sizeof(Obstacle));
 		return;
-	qsort(obstacles, explanation->n_obstacles, sizeof(Obstacle), by_kind);
-	for (size_t i = 1; i < explanation->n_obstacles; i++)
-	{
-		if (obstacles[i].during.start == obstacles[last].during.end &&
-			compare_kinds(&obstacles[i], &obstacles[last]) == 0)
-			obstacles[last].during.end = obstacles[i].during.end;
-		else
-			obstacles[++last] = obstacles[i];
 	}
-	explanation->n_obstacles = last + 1;
-	qsort(obstacles, explanation->n_obstacles, sizeof(Obstacle), by_time);
+	if (sort->tuples == NULL)
+		begin_tuplesort(sort);
+	spill(sort, sort->count - 1);
+
+	sort->strings = AllocSetContextCreate(MemoryContextGetParent(strings),
+										  "partreg obstacles",
+										  ALLOCSET_SMALL_SIZES);
+	sort->count = 0;
+	append(sort, &last);
+	MemoryContextDelete(strings);
 }
 
-/* Answer (source_name, during), the arguments 0 and 1 of the caller. */
-static void
-explain(FunctionCallInfo fcinfo, Explanation *explanation)
+/* Copies what it is given. */
+void
+obstacles_put(ObstacleSort *sort, const Obstacle *obstacle)
 {
-	memset(explanation, 0, sizeof(*explanation));
-	argument_require(fcinfo, 0);
-	argument_require(fcinfo, 1);
-	explanation->window = argument_interval(fcinfo, 1);
-	explanation->snapshot = GetActiveSnapshot();
-	explanation->source = readiness_source(PG_GETARG_TEXT_PP(0),
-											 explanation->snapshot);
-	explanation->providers = effective_providers(explanation->source.id,
-												 explanation->window, true,
-												 explanation->snapshot);
-	explain_locks(explanation);
-	explain_unavailable(explanation);
-	merge_neighbours(explanation);
+	if (sort->count > 0)
+	{
+		Obstacle   *last = &sort->buffer[sort->count - 1];
+
+		if (last->during.end == obstacle->during.start &&
+			compare_kinds(last, obstacle) == 0)
+		{
+			last->during.end = obstacle->during.end;
+			return;
+		}
+	}
+	if (sort->count == sort->capacity)
+		make_room(sort);
+	append(sort, obstacle);
 }
 
-/*
- * explain_readiness(source_name text, during tstzrange)
- *		returns SETOF obstacle
- *
- * Errors: 22004, 22023, 42704.
- */
-Datum
-explain_readiness(PG_FUNCTION_ARGS)
+/* All are in. */
+void
+obstacles_perform(ObstacleSort *sort)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Explanation explanation;
-
-	InitMaterializedSRF(fcinfo, 0);
-	explain(fcinfo, &explanation);
-
-	for (size_t i = 0; i < explanation.n_obstacles; i++)
+	if (sort->tuples == NULL)
+		qsort(sort->buffer, sort->count, sizeof(Obstacle),
+			  sort->order == OBSTACLES_BY_KIND ? by_kind : by_time);
+	else
 	{
-		const Obstacle *obstacle = &explanation.obstacles[i];
-		Datum		values[7] = {0};
-		bool		nulls[7] = {false};
-
-		values[0] = interval_to_range(obstacle->during);
-		values[1] = CStringGetTextDatum(obstacle->state);
-		nulls[2] = obstacle->provider_name == NULL;
-		if (!nulls[2])
-			values[2] = CStringGetTextDatum(obstacle->provider_name);
-		nulls[3] = !obstacle->has_since;
-		values[3] = TimestampTzGetDatum(obstacle->since);
-		nulls[4] = obstacle->holder == NULL;
-		if (!nulls[4])
-			values[4] = CStringGetTextDatum(obstacle->holder);
-		nulls[5] = !obstacle->has_lease;
-		values[5] = TimestampTzGetDatum(obstacle->lease_expires_at);
-		nulls[6] = obstacle->reason == NULL;
-		if (!nulls[6])
-			values[6] = CStringGetTextDatum(obstacle->reason);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		spill(sort, sort->count);
+		tuplesort_performsort(sort->tuples);
 	}
-	return (Datum) 0;
+}
+
+static TimestampTz
+get_time(TupleTableSlot *slot, int column, bool *present)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, column, &isnull);
+
+	*present = !isnull;
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static const char *
+get_text(TupleTableSlot *slot, int column)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* The next from the tuplesort */
+static bool
+next_tuple(ObstacleSort *sort, Obstacle *obstacle)
+{
+	MemoryContext memory;
+	bool		present;
+
+	if (!tuplesort_gettupleslot(sort->tuples, true, false, sort->slot, NULL))
+		return false;
+	MemoryContextReset(sort->strings);
+	memory = MemoryContextSwitchTo(sort->strings);
+	obstacle->during.start = get_time(sort->slot, Sort_start, &present);
+	obstacle->during.end = get_time(sort->slot, Sort_end, &present);
+	obstacle->provider_name = get_text(sort->slot, Sort_provider);
+	obstacle->state = get_time(sort->slot, Sort_state, &present);
+	obstacle->since = get_time(sort->slot, Sort_since, &obstacle->has_since);
+	obstacle->holder = get_text(sort->slot, Sort_holder);
+	obstacle->lease_expires_at = get_time(sort->slot, Sort_lease,
+										  &obstacle->has_lease);
+	obstacle->reason = get_text(sort->slot, Sort_reason);
+	MemoryContextSwitchTo(memory);
+	return true;
+}
+
+/* The next in order, good until the one after it; false: no more. */
+bool
+obstacles_next(ObstacleSort *sort, Obstacle *obstacle)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (sort->tuples != NULL)
+		return next_tuple(sort, obstacle);
+	if (sort->next == sort->count)
+		return false;
+	*obstacle = sort->buffer[sort->next++];
+	return true;
+}
+
+void
+obstacles_end(ObstacleSort *sort)
+{
+	if (sort->tuples != NULL)
+	{
+		ExecDropSingleTupleTableSlot(sort->slot);
+		tuplesort_end(sort->tuples);
+	}
+	MemoryContextDelete(sort->strings);
+	pfree(sort->buffer);
+	pfree(sort);
+}
+
+/* An obstacle as values of the SQL type partreg.obstacle */
+void
+obstacle_values(const Obstacle *obstacle, Datum *values, bool *nulls)
+{
+	memset(nulls, false, OBSTACLE_COLUMNS * sizeof(bool));
+	values[0] = interval_to_range(obstacle->during);
+	values[1] = CStringGetTextDatum(state_words[obstacle->state]);
+	nulls[2] = obstacle->provider_name == NULL;
+	if (!nulls[2])
+		values[2] = CStringGetTextDatum(obstacle->provider_name);
+	nulls[3] = !obstacle->has_since;
+	values[3] = TimestampTzGetDatum(obstacle->since);
+	nulls[4] = obstacle->holder == NULL;
+	if (!nulls[4])
+		values[4] = CStringGetTextDatum(obstacle->holder);
+	nulls[5] = !obstacle->has_lease;
+	values[5] = TimestampTzGetDatum(obstacle->lease_expires_at);
+	nulls[6] = obstacle->reason == NULL;
+	if (!nulls[6])
+		values[6] = CStringGetTextDatum(obstacle->reason);
 }
 
 /*
@@ -438,13 +418,12 @@ one_line(const char *reason)
 	return line;
 }
 
-/* One obstacle as a line for people */
-static void
-append_obstacle(StringInfo line, const Obstacle *obstacle)
+/* An obstacle as a line for people */
+void
+obstacle_describe(StringInfo line, const Obstacle *obstacle)
 {
-	appendStringInfo(line, "%s in [%s, ", obstacle->state,
-					 timestamptz_to_str(obstacle->during.start));
-	appendStringInfo(line, "%s)", timestamptz_to_str(obstacle->during.end));
+	appendStringInfo(line, "%s in %s", state_words[obstacle->state],
+					 show_interval(obstacle->during));
 	if (obstacle->provider_name != NULL)
 		appendStringInfo(line, ", provider \"%s\"",
 						 quotable(obstacle->provider_name));
@@ -457,40 +436,5 @@ append_obstacle(StringInfo line, const Obstacle *obstacle)
 		appendStringInfo(line, ", lease until %s",
 						 timestamptz_to_str(obstacle->lease_expires_at));
 	if (obstacle->reason != NULL)
-		appendStringInfo(line, ", reason: %s",
-						 one_line(obstacle->reason));
-}
-
-/*
- * assert_ready(source_name text, during tstzrange)
- *		returns boolean: true, or an error
- *
- * Errors: 22004, 22023, 42704, 55000 (not ready).
- */
-Datum
-assert_ready(PG_FUNCTION_ARGS)
-{
-	Explanation explanation;
-	StringInfoData detail;
-
-	explain(fcinfo, &explanation);
-	if (explanation.n_obstacles == 0)
-		PG_RETURN_BOOL(true);
-
-	initStringInfo(&detail);
-	for (size_t i = 0; i < Min(explanation.n_obstacles, DETAIL_LINES); i++)
-	{
-		if (i > 0)
-			appendStringInfoChar(&detail, '\n');
-		append_obstacle(&detail, &explanation.obstacles[i]);
-	}
-	if (explanation.n_obstacles > DETAIL_LINES)
-		appendStringInfo(&detail, "\nand %zu more",
-						 explanation.n_obstacles - DETAIL_LINES);
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("source \"%s\" is not ready",
-					quotable(text_to_cstring(PG_GETARG_TEXT_PP(0)))),
-			 errdetail_internal("%s", detail.data),
-			 errhint("explain_readiness() lists all that is in the way.")));
+		appendStringInfo(line, ", reason: %s", one_line(obstacle->reason));
 }

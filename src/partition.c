@@ -2,388 +2,611 @@
  * partition.c
  *		Partitions: registering them, and the changes of their state.
  *
- * The state is derived.  partreg.partition says which interval a provider
- * supplies and whether it was ever unlocked; a row in partreg.lock says that it
- * is locked or failed now.  So
- *
- *		lock row, 'locked'		locked
- *		lock row, 'failed'		failed
- *		none, unlocked before	unlocked
- *		none, never unlocked	registered
+ * A partition is one row: in partreg.pending until it is first unlocked, in
+ * partreg.partition from then on.  It never moves back, so whoever does not
+ * find it in the first and then, by a newer snapshot, not in the second, knows
+ * that there is none.  A row in partreg.lock says that it is locked or failed
+ * now; what that means for a call is judged in transition.c.
  *
  * Who locks what, in this order: the provider's row FOR KEY SHARE (access.c),
- * the partition's row FOR NO KEY UPDATE, then whatever is written.  Two calls on one
- * partition take turns on its row; calls on different ones do not meet, save
- * for first unlocks that add the same instants (coverage.c).
+ * the partition's row FOR NO KEY UPDATE, then whatever is written.  Two calls on
+ * one partition take turns on its row; calls on different ones do not meet,
+ * save for first unlocks that add the same instants (coverage.c).
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "access.h"
 #include "argument.h"
-#include "catalog.h"
 #include "compat.h"
+#include "condition.h"
 #include "coverage.h"
 #include "history.h"
 #include "partition.h"
-#include "statement.h"
+#include "row.h"
+#include "snapshot.h"
+#include "transition.h"
+#include "write.h"
 
-PG_FUNCTION_INFO_V1(register_partition);
 PG_FUNCTION_INFO_V1(lock_partition);
 PG_FUNCTION_INFO_V1(unlock_partition);
 PG_FUNCTION_INFO_V1(fail_partition);
+PG_FUNCTION_INFO_V1(force_fail_partition);
 
-/* The key of a partition: four values. */
-void
-partition_key(const Access *access, TimeInterval during, Datum *values)
-{
-	values[0] = Int32GetDatum(access->provider_id);
-	values[1] = Int16GetDatum(length_class(during));
-	values[2] = TimestampTzGetDatum(during.start);
-	values[3] = TimestampTzGetDatum(during.end);
-}
-
-/* A range as it stands in messages: ISO, in the session's time zone. */
-static char *
-show_interval(TimeInterval during)
-{
-	return psprintf("[%s, %s)",
-					pstrdup(timestamptz_to_str(during.start)),
-					pstrdup(timestamptz_to_str(during.end)));
-}
+/* How many partitions the error names that there are where one is not */
+#define NEIGHBOURS	3
 
 /*
- * Find a partition and lock its row: waits for open transactions that are
- * changing it.  Arguments 0 to 3 of the calling function are source_name,
- * provider_name, during and access_token.
+ * Read source_name, provider_name and during (arguments 0 to 2), access_token
+ * and holder (-1: the function has no such argument).
  */
 void
-partition_take(FunctionCallInfo fcinfo, ProviderLock lock,
-			   Partition *partition)
-{
-	static Statement lock_row = {
-		"SELECT first_unlocked_at FROM partreg.partition"
-		" WHERE" IS_PARTITION " FOR NO KEY UPDATE",
-		4, {PARTITION_KEY_TYPES}
-	};
-	Datum		values[4];
-	bool		isnull;
-
-	access_provider(argument_text(fcinfo, 0), argument_text(fcinfo, 1),
-					argument_text(fcinfo, 3), lock, false,
-					&partition->access);
-	partition->during = argument_interval(fcinfo, 2);
-
-	partition_key(&partition->access, partition->during, values);
-	if (statement_run(&lock_row, values, NULL) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("partition %s of provider \"%s\" does not exist",
-						show_interval(partition->during),
-						quotable(partition->access.provider_name)),
-				 errhint("Register it with register_partition(); the range has to be the very same.")));
-	statement_result(0, 1, &isnull);
-	partition->first_unlocked = !isnull;
-
-	if (lockrow_find(partition->access.source_id, partition->access.provider_id,
-					 partition->during, &partition->lock))
-		partition->state = partition->lock.failed ? STATE_FAILED : STATE_LOCKED;
-	else
-		partition->state = isnull ? STATE_REGISTERED : STATE_UNLOCKED;
-	partition->now = GetCurrentTimestamp();
-}
-
-static bool
-is_held_by(const Partition *partition, const char *holder)
-{
-	return strcmp(partition->lock.holder, holder) == 0;
-}
-
-/* Complain that somebody else holds the lock (55006). */
-void
-raise_held(TimeInterval during, const char *provider_name,
-		   const LockRow *lock)
-{
-	bool		over = lock->has_lease &&
-		lock->lease_expires_at <= GetCurrentTimestamp();
-
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("partition %s of provider \"%s\" is locked by another holder",
-					show_interval(during), quotable(provider_name)),
-			 errdetail("It has been held by \"%s\" since %s.",
-					   quotable(lock->holder), timestamptz_to_str(lock->since)),
-			 over ? errhint("Its lease is over: lock_partition() takes it over.")
-			 : errhint("Name the same holder, wait, or override it with the source token.")));
-}
-
-/* Another holder's lock stands; the source token overrides it. */
-void
-partition_refuse_other_holder(const Partition *partition, const char *holder)
-{
-	if (partition->state == STATE_LOCKED && !is_held_by(partition, holder) &&
-		!partition->access.by_source_token)
-		raise_held(partition->during, partition->access.provider_name,
-				   &partition->lock);
-}
-
-/* The holder named in an argument, or the caller's role. */
-const char *
-argument_holder(FunctionCallInfo fcinfo, int argno)
-{
-	if (PG_ARGISNULL(argno))
-		return caller_name();
-	return argument_name(fcinfo, argno);
-}
-
-/* source_name, provider_name and during */
-void
-require_partition_arguments(FunctionCallInfo fcinfo)
+partition_read_call(FunctionCallInfo fcinfo, int token_argno,
+					int holder_argno, PartitionCall *call)
 {
 	for (int i = 0; i < 3; i++)
 		argument_require(fcinfo, i);
+	call->source_name = argument_text(fcinfo, 0);
+	call->provider_name = argument_text(fcinfo, 1);
+	call->range = argument_range(fcinfo, 2);
+	call->token = token_argno < 0 ? NULL : argument_text(fcinfo, token_argno);
+	call->holder = holder_argno < 0 ? NULL : argument_text(fcinfo, holder_argno);
 }
 
-/* An event of a partition */
+/* The holder that a call names, or the caller's role */
+const char *
+partition_holder(const PartitionCall *call)
+{
+	if (call->holder == NULL)
+		return caller_name();
+	check_name(call->holder, "holder");
+	return call->holder;
+}
+
+/* Finding */
+
+/* Copy the row under a scan of PENDING_BY_KEY or PARTITION_BY_KEY. */
 void
-partition_record(const Partition *partition, const char *event,
-				 const char *holder, const char *reason)
+partition_read_row(CatalogScan *scan, Partition *partition)
 {
-	history_record(&(Event) {
-		.event = event, .access = &partition->access,
-		.during = &partition->during, .at = partition->now,
-		.holder = holder, .reason = reason
-	});
+	partition->during = catalog_row_interval(scan);
+	partition->pending = scan->which == PENDING_BY_KEY;
+	partition->tid = scan->slot->tts_tid;
+	partition->lock = NULL;
+	partition->unlocked_by = NULL;
+	(void) catalog_row_time(scan, Anum_partition_registered_at,
+							&partition->registered_at);
+	if (partition->pending)
+		return;
+	(void) catalog_row_time(scan, Anum_partition_first_unlocked_at,
+							&partition->first_unlocked_at);
+	if (!catalog_row_time(scan, Anum_partition_unlocked_at,
+						  &partition->unlocked_at))
+		partition->unlocked_at = partition->first_unlocked_at;
+	partition->unlocked_by = catalog_row_text(scan, Anum_partition_unlocked_by);
 }
 
-/* Write the lock row: a new one, or other values in the one there is. */
-static void
-put_lock(const Partition *partition, const char *state, const char *holder,
-		 const TimestampTz *lease_expires_at, const char *reason,
-		 TimestampTz since)
+/* Find a partition in one of the two tables and lock its row. */
+bool
+partition_lock_row(CatalogIndex which, int32 provider_id, TimeInterval during,
+				   Partition *partition)
 {
-	static Statement upsert = {
-		"INSERT INTO partreg.lock (provider_id, length_class, start_at, end_at, source_id,"
-		"    state, since, holder, lease_expires_at, reason)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
-		" ON CONFLICT (source_id, length_class, start_at, end_at, provider_id) DO UPDATE"
-		"    SET state = EXCLUDED.state, since = EXCLUDED.since, holder = EXCLUDED.holder,"
-		"        lease_expires_at = EXCLUDED.lease_expires_at, reason = EXCLUDED.reason",
-		10, {PARTITION_KEY_TYPES, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, TEXTOID}
-	};
-	Datum		values[10];
-	char		nulls[11] = "          ";
+	Snapshot	snapshot = current_snapshot();
+	CatalogScan scan;
+	bool		found;
 
-	partition_key(&partition->access, partition->during, values);
-	values[4] = Int32GetDatum(partition->access.source_id);
-	values[5] = CStringGetTextDatum(state);
-	values[6] = TimestampTzGetDatum(since);
-	values[7] = CStringGetTextDatum(holder);
-	if (lease_expires_at == NULL)
-		nulls[8] = 'n';
-	else
-		values[8] = TimestampTzGetDatum(*lease_expires_at);
-	if (reason == NULL)
-		nulls[9] = 'n';
-	else
-		values[9] = CStringGetTextDatum(reason);
-	statement_run(&upsert, values, nulls);
+	catalog_begin_for_locking(&scan, which, snapshot);
+	catalog_seek_partition(&scan, provider_id, during);
+	found = catalog_next_row(&scan, ForwardScanDirection) &&
+		row_lock(&scan, LockTupleNoKeyExclusive);
+	if (found)
+		partition_read_row(&scan, partition);
+	catalog_end(&scan);
+	UnregisterSnapshot(snapshot);
+	return found;
 }
 
-/* Delete the lock row. */
-void
-partition_delete_lock(const Partition *partition)
+static bool
+find_and_lock(const Access *access, TimeInterval during, Partition *partition,
+			  LockRow *lock)
 {
-	static Statement delete_lock = {
-		"DELETE FROM partreg.lock WHERE" IS_PARTITION " AND source_id = $5",
-		5, {PARTITION_KEY_TYPES, INT4OID}
-	};
-	Datum		values[5];
+	if (!partition_lock_row(PENDING_BY_KEY, access->provider_id, during,
+							partition) &&
+		!partition_lock_row(PARTITION_BY_KEY, access->provider_id, during,
+							partition))
+		return false;
+	if (lockrow_find(access->source_id, access->provider_id, during, lock))
+		partition->lock = lock;
+	return true;
+}
 
-	partition_key(&partition->access, partition->during, values);
-	values[4] = Int32GetDatum(partition->access.source_id);
-	statement_run(&delete_lock, values, NULL);
+/* What there is where a partition was asked for, as a sentence; NULL: nothing */
+char *
+partition_list_neighbours(const Access *access, TimeInterval during)
+{
+	Snapshot	snapshot = latest_snapshot();
+	StringInfoData list;
+	int			count = 0;
+
+	initStringInfo(&list);
+	for (int i = 0; i < 2 && count < NEIGHBOURS; i++)
+	{
+		OverlapScan overlap;
+
+		overlap_begin(&overlap, i == 0 ? PARTITION_BY_KEY : PENDING_BY_KEY, NULL,
+					  snapshot);
+		overlap_seek(&overlap, access->provider_id, during);
+		while (count < NEIGHBOURS && overlap_next(&overlap))
+			appendStringInfo(&list, "%s%s", count++ == 0 ? "" : ", ",
+							 show_interval(overlap.during));
+		overlap_end(&overlap);
+	}
+	UnregisterSnapshot(snapshot);
+	return count == 0 ? NULL
+		: psprintf("Registered there: %s.", list.data);
+}
+
+/* The partitions of a provider that lie within a range, for snapshot_compare() */
+typedef struct Within
+{
+	int32		provider_id;
+	TimeInterval during;
+} Within;
+
+static uint64
+sum_within(Snapshot snapshot, const void *arg)
+{
+	static const CatalogIndex tables[] = {PENDING_BY_KEY, PARTITION_BY_KEY};
+	const Within *within = arg;
+	uint64		sum = 0;
+
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		OverlapScan overlap;
+
+		overlap_begin(&overlap, tables[i], NULL, snapshot);
+		overlap_seek(&overlap, within->provider_id, within->during);
+		while (overlap_next(&overlap))
+		{
+			if (overlap.during.start >= within->during.start &&
+				overlap.during.end <= within->during.end)
+				sum = snapshot_sum(sum, &overlap.scan.slot->tts_tid);
+		}
+		overlap_end(&overlap);
+	}
+	return sum;
 }
 
 /*
- * register_partition(source_name text, provider_name text, during tstzrange,
- *					  access_token text DEFAULT NULL,
- *					  if_not_exists boolean DEFAULT false)
- *		returns boolean: it is new
- *
- * Errors: 22004, 42501, 42704 (provider), 22023, 42710.
+ * Before it is said that there is no partition: under REPEATABLE READ and
+ * SERIALIZABLE it may only be that the transaction's snapshot does not know it.
  */
-Datum
-register_partition(PG_FUNCTION_ARGS)
+void
+partition_compare_snapshots(const Access *access, TimeInterval during)
 {
-	static Statement insert_partition = {
-		"INSERT INTO partreg.partition (provider_id, length_class, start_at, end_at, registered_at)"
-		" VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-		5, {PARTITION_KEY_TYPES, TIMESTAMPTZOID}
-	};
+	Within		within = {access->provider_id, during};
+
+	snapshot_compare(sum_within, &within);
+}
+
+pg_noreturn static void
+raise_unknown_partition(const Access *access, TimeInterval during)
+{
+	char	   *neighbours;
+
+	partition_compare_snapshots(access, during);
+	neighbours = partition_list_neighbours(access, during);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errcondition("unknown_partition"),
+			 errmsg("partition %s of provider \"%s\" does not exist",
+					show_interval(during), quotable(access->provider_name)),
+			 neighbours == NULL ? 0 : errdetail_internal("%s", neighbours),
+			 errhint("Register it with partreg.register_partition(); the range has to be the very same.")));
+}
+
+/*
+ * Find a partition, lock its row and read its lock row into `lock`; waits for
+ * open transactions that are changing it.
+ */
+void
+partition_take(const Access *access, TimeInterval during,
+			   Partition *partition, LockRow *lock)
+{
+	if (!find_and_lock(access, during, partition, lock))
+		raise_unknown_partition(access, during);
+}
+
+/* The same; one that there is not is registered. */
+static void
+take_or_register(const Access *access, TimeInterval during,
+				 Partition *partition, LockRow *lock)
+{
+	while (!find_and_lock(access, during, partition, lock))
+	{
+		TimestampTz now = GetCurrentTimestamp();
+		Event		event = {
+			.event = "register_partition", .access = access,
+			.during = &during, .at = now
+		};
+
+		if (partition_register(access, during, now))
+			history_record(&event);
+	}
+}
+
+/* Changes of the state */
+
+typedef struct Supply
+{
+	const Access *access;
+	const Partition **partitions;
+	const char *holder;
+	TimestampTz now;
+} Supply;
+
+static void
+set_time(Datum *values, bool *nulls, int column, TimestampTz time)
+{
+	values[column - 1] = TimestampTzGetDatum(time);
+	nulls[column - 1] = false;
+}
+
+/* The row of a partition that is unlocked now */
+static void
+fill_supplied(void *arg, size_t n, Datum *values, bool *nulls)
+{
+	const Supply *supply = arg;
+	const Partition *partition = supply->partitions[n];
+
+	values[Anum_partition_provider_id - 1] =
+		Int32GetDatum(supply->access->provider_id);
+	values[Anum_partition_length_class - 1] =
+		Int16GetDatum(length_class(partition->during));
+	nulls[Anum_partition_provider_id - 1] = false;
+	nulls[Anum_partition_length_class - 1] = false;
+	set_time(values, nulls, Anum_partition_start_at, partition->during.start);
+	set_time(values, nulls, Anum_partition_end_at, partition->during.end);
+	set_time(values, nulls, Anum_partition_registered_at,
+			 partition->registered_at);
+	set_time(values, nulls, Anum_partition_first_unlocked_at,
+			 partition->pending ? supply->now : partition->first_unlocked_at);
+	set_time(values, nulls, Anum_partition_unlocked_at, supply->now);
+	/* Null, where it is the same, takes no room. */
+	nulls[Anum_partition_unlocked_at - 1] = partition->pending;
+	values[Anum_partition_unlocked_by - 1] = CStringGetTextDatum(supply->holder);
+	nulls[Anum_partition_unlocked_by - 1] = false;
+}
+
+/*
+ * Write that partitions are unlocked now, and by whom: those that never were
+ * move to the other table.
+ */
+void
+partition_supply_many(const Access *access, const Partition *partitions,
+					  size_t count, const char *holder, TimestampTz now)
+{
+	Supply		supply = {access, NULL, holder, now};
+	ItemPointerData *tids = palloc(count * sizeof(ItemPointerData));
+	size_t		n_pending = 0;
+
+	supply.partitions = palloc(count * sizeof(Partition *));
+	for (size_t i = 0; i < count; i++)
+	{
+		const Partition *partition = &partitions[i];
+
+		if (partition->pending)
+		{
+			tids[n_pending] = partition->tid;
+			supply.partitions[n_pending++] = partition;
+		}
+		else
+		{
+			Supply		again = {access, &partition, holder, now};
+			Datum		values[Natts_partition];
+			bool		nulls[Natts_partition];
+			ItemPointerData tid = partition->tid;
+
+			fill_supplied(&again, 0, values, nulls);
+			row_update(PARTITION_BY_KEY, &tid, values, nulls);
+		}
+	}
+	if (n_pending > 0)
+	{
+		row_delete_many(PENDING_BY_KEY, tids, n_pending);
+		row_insert_many(PARTITION_BY_KEY, n_pending, fill_supplied, &supply);
+	}
+	pfree(supply.partitions);
+	pfree(tids);
+}
+
+/* A call about one partition, from its arguments to its event */
+typedef struct Change
+{
+	Access		access;
+	TimeInterval during;
 	Partition	partition;
-	Datum		values[5];
-	bool		is_new;
+	LockRow		lock;			/* of the partition, if it has one */
+	Claim		claim;
+} Change;
 
-	require_partition_arguments(fcinfo);
-	write_begin("register_partition()");
-	access_provider(argument_text(fcinfo, 0), argument_text(fcinfo, 1),
-					argument_text(fcinfo, 3), PROVIDER_WRITER, false,
-					&partition.access);
-	partition.during = argument_interval(fcinfo, 2);
-	partition.now = GetCurrentTimestamp();
+/*
+ * Authorise, find and lock the partition, and judge.  With `registers` a
+ * partition that there is not is registered.
+ */
+static Verdict
+begin_change(const PartitionCall *call, Call what, bool registers,
+			 Change *change)
+{
+	Claim	   *claim = &change->claim;
 
-	partition_key(&partition.access, partition.during, values);
-	values[4] = TimestampTzGetDatum(partition.now);
-	is_new = statement_run(&insert_partition, values, NULL) > 0;
-	if (is_new)
-		partition_record(&partition, "register_partition", NULL, NULL);
-	else if (PG_ARGISNULL(4) || !PG_GETARG_BOOL(4))
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("partition %s of provider \"%s\" is registered already",
-						show_interval(partition.during),
-						quotable(partition.access.provider_name)),
-				 errhint("With if_not_exists => true this is no error.")));
-	write_end();
-	PG_RETURN_BOOL(is_new);
+	access_provider(call->source_name, call->provider_name, call->token,
+					ACCESS_WRITE, &change->access);
+	change->during = check_interval(call->range);
+	claim->call = what;
+	claim->access = &change->access;
+	claim->holder = partition_holder(call);
+	claim->named = call->holder != NULL;
+	claim->bulk = false;
+	if (registers)
+		take_or_register(&change->access, change->during, &change->partition,
+						 &change->lock);
+	else
+		partition_take(&change->access, change->during, &change->partition,
+					   &change->lock);
+	claim->now = GetCurrentTimestamp();
+	return transition_allow(claim, &change->partition);
+}
+
+static void
+record(const Change *change, const char *what, const char *reason,
+	   Jsonb *details)
+{
+	Event		event = {
+		.event = what, .access = &change->access,
+		.during = &change->during, .at = change->claim.now,
+		.holder = change->claim.holder, .reason = reason, .details = details
+	};
+
+	history_record(&event);
+}
+
+/*
+ * Write the lock row: a new one, or other values in the one there is.  `change`
+ * is the event that the partition is to remember.
+ */
+static void
+put_lock(Change *change, const char *what, bool failed,
+		 const TimestampTz *lease_expires_at, const char *reason)
+{
+	LockRow		row = {
+		.during = change->during, .source_id = change->access.source_id,
+		.provider_id = change->access.provider_id, .failed = failed,
+		.since = change->claim.now, .holder = change->claim.holder,
+		.has_lease = lease_expires_at != NULL,
+		.lease_expires_at = lease_expires_at == NULL ? 0 : *lease_expires_at,
+		.reason = reason, .change = what
+	};
+
+	if (change->partition.lock == NULL)
+		lockrow_insert(&row);
+	else
+	{
+		row.tid = change->partition.lock->tid;
+		lockrow_update(&row);
+	}
+}
+
+/* A holder's own lock: another lease, and another reason if one is given */
+static void
+renew_lock(Change *change, const TimestampTz *lease_expires_at,
+		   const char *reason)
+{
+	LockRow		row = *change->partition.lock;
+
+	row.has_lease = lease_expires_at != NULL;
+	row.lease_expires_at = lease_expires_at == NULL ? 0 : *lease_expires_at;
+	if (reason != NULL)
+		row.reason = reason;
+	lockrow_update(&row);
 }
 
 /*
  * lock_partition(source_name text, provider_name text, during tstzrange,
  *				  access_token text DEFAULT NULL, holder text DEFAULT NULL,
- *				  lease interval DEFAULT NULL, reason text DEFAULT NULL)
+ *				  lease interval DEFAULT NULL, reason text DEFAULT NULL,
+ *				  register boolean DEFAULT false)
  *		returns boolean: it is newly yours
  *
  * holder NULL is the caller's role.  lease: how long until another holder may
  * take over (a day is 24 hours; NULL: never).  The same holder may call again,
- * which replaces the lease, and leaves no event.
+ * which replaces the lease, and leaves no event.  register: one that there is
+ * not is registered first.
  *
  * Errors: 22004, 42501, 42704, 22023, 55006.
  */
 Datum
 lock_partition(PG_FUNCTION_ARGS)
 {
-	Partition	partition;
-	const LockRow *lock = &partition.lock;
-	const char *holder;
+	PartitionCall call;
+	Interval   *lease;
 	const char *reason;
+	bool		registers;
+	Change		change = {0};
 	TimestampTz lease_expires_at;
 	const TimestampTz *expires = NULL;
-	bool		newly = true;
+	Verdict		verdict;
 
-	require_partition_arguments(fcinfo);
-	write_begin("lock_partition()");
-	partition_take(fcinfo, PROVIDER_WRITER, &partition);
-	holder = argument_holder(fcinfo, 4);
+	partition_read_call(fcinfo, 3, 4, &call);
+	lease = argument_interval(fcinfo, 5);
 	reason = argument_reason(fcinfo, 6);
-	if (!PG_ARGISNULL(5))
+	registers = argument_flag(fcinfo, 7);
+
+	write_begin("lock_partition()");
+	verdict = begin_change(&call, CALL_LOCK, registers, &change);
+	if (lease != NULL)
 	{
-		lease_expires_at = timestamp_after(partition.now,
-										   argument_duration(fcinfo, 5));
+		lease_expires_at = timestamp_after(change.claim.now,
+										   check_duration(lease, "lease"));
 		expires = &lease_expires_at;
 	}
-
-	if (partition.state != STATE_LOCKED)
-	{
-		put_lock(&partition, "locked", holder, expires, reason, partition.now);
-		partition_record(&partition, "lock", holder, reason);
-	}
-	else if (is_held_by(&partition, holder))
-	{
-		put_lock(&partition, "locked", holder, expires,
-				 reason != NULL ? reason : lock->reason, lock->since);
-		newly = false;
-	}
-	else if (partition.access.by_source_token ||
-			 (lock->has_lease && lock->lease_expires_at <= partition.now))
-	{
-		put_lock(&partition, "locked", holder, expires, reason, partition.now);
-		partition_record(&partition, "take_over", holder, reason);
-	}
+	if (verdict == VERDICT_RENEW)
+		renew_lock(&change, expires, reason);
 	else
-		raise_held(partition.during, partition.access.provider_name, lock);
+	{
+		const char *what = verdict == VERDICT_TAKE_OVER ? "take_over" : "lock";
+
+		put_lock(&change, what, false, expires, reason);
+		record(&change, what, reason, NULL);
+	}
 	write_end();
-	PG_RETURN_BOOL(newly);
+	PG_RETURN_BOOL(verdict != VERDICT_RENEW);
+}
+
+/*
+ * A partition is unlocked that is so already: do the details say what its last
+ * unlock has not said?
+ */
+bool
+partition_has_news(const Access *access, const Partition *partition,
+				   Jsonb *details)
+{
+	Jsonb	   *last;
+
+	if (details == NULL)
+		return false;
+	last = history_details(access->provider_id, partition->during,
+						   partition->unlocked_at);
+	return last == NULL ||
+		compareJsonbContainers(&last->root, &details->root) != 0;
 }
 
 /*
  * unlock_partition(source_name text, provider_name text, during tstzrange,
- *					access_token text DEFAULT NULL, holder text DEFAULT NULL)
+ *					access_token text DEFAULT NULL, holder text DEFAULT NULL,
+ *					register boolean DEFAULT false,
+ *					details jsonb DEFAULT NULL)
  *		returns boolean: its state changed
  *
- * It need not have been locked before.
+ * A holder that is named has to have the lock; without one the partition need
+ * not have been locked before.  register: one that there is not is registered
+ * first.  details: what consumers should know, kept with the event.
  *
- * Errors: 22004, 42501, 42704, 22023, 55006.
+ * Errors: 22004, 42501, 42704, 22023, 55006, 55000 (this holder has unlocked it
+ * already).
  */
 Datum
 unlock_partition(PG_FUNCTION_ARGS)
 {
-	static Statement mark_unlocked = {
-		"UPDATE partreg.partition SET first_unlocked_at = $5 WHERE" IS_PARTITION,
-		5, {PARTITION_KEY_TYPES, TIMESTAMPTZOID}
-	};
-	Partition	partition;
-	const char *holder;
-	Datum		values[5];
+	PartitionCall call;
+	bool		registers;
+	struct varlena *given;
+	Jsonb	   *details;
+	Change		change = {0};
+	const Partition *partition = &change.partition;
+	bool		changes;
 
-	require_partition_arguments(fcinfo);
+	partition_read_call(fcinfo, 3, 4, &call);
+	registers = argument_flag(fcinfo, 5);
+	given = argument_details(fcinfo, 6);
+
 	write_begin("unlock_partition()");
-	partition_take(fcinfo, PROVIDER_WRITER, &partition);
-	holder = argument_holder(fcinfo, 4);
-
-	partition_refuse_other_holder(&partition, holder);
-	if (partition.state == STATE_UNLOCKED)
+	changes = begin_change(&call, CALL_UNLOCK, registers,
+						   &change) == VERDICT_CHANGE;
+	details = check_details(given);
+	if (changes)
 	{
-		write_end();
-		PG_RETURN_BOOL(false);
+		if (partition->lock != NULL)
+			row_delete(LOCK_BY_KEY, &change.lock.tid);
+		partition_supply_many(&change.access, partition, 1, change.claim.holder,
+							  change.claim.now);
+		if (partition->pending)
+			coverage_add(&change.access, change.during);
+		record(&change, "unlock", NULL, details);
 	}
-
-	if (partition.state != STATE_REGISTERED)
-		partition_delete_lock(&partition);
-	if (!partition.first_unlocked)
-	{
-		partition_key(&partition.access, partition.during, values);
-		values[4] = TimestampTzGetDatum(partition.now);
-		statement_run(&mark_unlocked, values, NULL);
-		coverage_add(&partition.access, partition.during);
-	}
-	partition_record(&partition, "unlock", holder, NULL);
+	else if (partition_has_news(&change.access, partition, details))
+		record(&change, "unlock", NULL, details);
 	write_end();
-	PG_RETURN_BOOL(true);
+	PG_RETURN_BOOL(changes);
 }
 
 /*
  * fail_partition(source_name text, provider_name text, during tstzrange,
- *				  access_token text DEFAULT NULL, reason text DEFAULT NULL,
- *				  holder text DEFAULT NULL)
+ *				  access_token text DEFAULT NULL, holder text DEFAULT NULL,
+ *				  reason text DEFAULT NULL)
  *		returns boolean: its state changed
+ *
+ * A holder that is named has to have the lock, or to have unlocked or failed
+ * the partition last.  A second call replaces the reason, if it has one.
  *
  * Errors: 22004, 42501, 42704, 22023, 55006.
  */
 Datum
 fail_partition(PG_FUNCTION_ARGS)
 {
-	Partition	partition;
-	const char *holder;
+	PartitionCall call;
 	const char *reason;
+	Change		change = {0};
+	bool		changes;
 
-	require_partition_arguments(fcinfo);
+	partition_read_call(fcinfo, 3, 4, &call);
+	reason = argument_reason(fcinfo, 5);
+
 	write_begin("fail_partition()");
-	partition_take(fcinfo, PROVIDER_WRITER, &partition);
-	reason = argument_reason(fcinfo, 4);
-	holder = argument_holder(fcinfo, 5);
-
-	partition_refuse_other_holder(&partition, holder);
-	if (partition.state != STATE_FAILED)
+	changes = begin_change(&call, CALL_FAIL, false, &change) == VERDICT_CHANGE;
+	if (changes)
 	{
-		put_lock(&partition, "failed", holder, NULL, reason, partition.now);
-		partition_record(&partition, "fail", holder, reason);
+		put_lock(&change, "fail", true, NULL, reason);
+		record(&change, "fail", reason, NULL);
+	}
+	else if (reason != NULL)
+		renew_lock(&change, NULL, reason);
+	write_end();
+	PG_RETURN_BOOL(changes);
+}
+
+/*
+ * force_fail_partition(source_name text, provider_name text,
+ *						during tstzrange, reason text)
+ *		returns boolean: its state changed
+ *
+ * For operators: whoever holds it, and without a token.
+ *
+ * Errors: 22004, 42704, 22023.
+ */
+Datum
+force_fail_partition(PG_FUNCTION_ARGS)
+{
+	PartitionCall call;
+	const char *reason;
+	Change		change = {0};
+	Claim	   *claim = &change.claim;
+	bool		changes;
+
+	partition_read_call(fcinfo, -1, -1, &call);
+	argument_require(fcinfo, 3);
+	reason = argument_reason(fcinfo, 3);
+
+	write_begin("force_fail_partition()");
+	access_named(call.source_name, call.provider_name, CREDENTIAL_OPERATOR,
+				 ACCESS_WRITE, &change.access);
+	change.during = check_interval(call.range);
+	claim->call = CALL_FORCE_FAIL;
+	claim->access = &change.access;
+	claim->holder = caller_name();
+	claim->named = false;
+	claim->bulk = false;
+	partition_take(&change.access, change.during, &change.partition,
+				   &change.lock);
+	claim->now = GetCurrentTimestamp();
+	changes = transition_allow(claim, &change.partition) == VERDICT_CHANGE;
+	if (changes)
+	{
+		put_lock(&change, "force_fail", true, NULL, reason);
+		record(&change, "force_fail", reason, NULL);
 	}
 	write_end();
-	PG_RETURN_BOOL(partition.state != STATE_FAILED);
+	PG_RETURN_BOOL(changes);
 }

@@ -1,53 +1,58 @@
 /*
  * partition.h
- *		One partition, found and locked for a change of its state.
+ *		Partitions: their rows, and what a call says about one.
  */
 #ifndef PARTREG_PARTITION_H
 #define PARTREG_PARTITION_H
 
 #include "access.h"
-#include "compat.h"
 #include "fmgr.h"
-#include "interval.h"
 #include "lockrow.h"
-
-typedef enum PartitionState
-{
-	STATE_REGISTERED,
-	STATE_LOCKED,
-	STATE_UNLOCKED,
-	STATE_FAILED
-} PartitionState;
+#include "utils/jsonb.h"
+#include "utils/rangetypes.h"
 
 /* A partition whose row we have locked */
 typedef struct Partition
 {
-	Access		access;
 	TimeInterval during;
-	PartitionState state;
-	bool		first_unlocked; /* has been, ever */
-	LockRow		lock;			/* where the state is locked or failed */
-	TimestampTz now;			/* when its row was ours */
+	bool		pending;		/* never unlocked: its row is in that table */
+	ItemPointerData tid;
+	TimestampTz registered_at;
+	TimestampTz first_unlocked_at;	/* unless pending */
+	TimestampTz unlocked_at;	/* last, unless pending */
+	const char *unlocked_by;	/* NULL: that is not remembered */
+	const LockRow *lock;		/* NULL: neither locked nor failed */
 } Partition;
 
-/* $1 to $4 of a statement that is about one partition */
-#define PARTITION_KEY_TYPES INT4OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID
-#define IS_PARTITION \
-	" provider_id = $1 AND length_class = $2 AND start_at = $3 AND end_at = $4"
+/* The arguments that all calls about partitions have */
+typedef struct PartitionCall
+{
+	char	   *source_name;
+	char	   *provider_name;
+	RangeType  *range;
+	char	   *token;			/* or NULL */
+	char	   *holder;			/* or NULL: none is named */
+} PartitionCall;
 
-extern void partition_key(const Access *access, TimeInterval during,
-						  Datum *values);
-extern void partition_take(FunctionCallInfo fcinfo, ProviderLock lock,
-						   Partition *partition);
-extern void partition_refuse_other_holder(const Partition *partition,
-										  const char *holder);
-extern void partition_delete_lock(const Partition *partition);
-extern void partition_record(const Partition *partition, const char *event,
-							 const char *holder, const char *reason);
-extern const char *argument_holder(FunctionCallInfo fcinfo, int argno);
-extern void require_partition_arguments(FunctionCallInfo fcinfo);
-pg_noreturn extern void raise_held(TimeInterval during,
-											   const char *provider_name,
-											   const LockRow *lock);
+extern void partition_read_call(FunctionCallInfo fcinfo, int token_argno,
+								int holder_argno, PartitionCall *call);
+extern const char *partition_holder(const PartitionCall *call);
+extern bool partition_register(const Access *access, TimeInterval during,
+							   TimestampTz now);
+extern char *partition_list_neighbours(const Access *access,
+									   TimeInterval during);
+extern void partition_compare_snapshots(const Access *access,
+										TimeInterval during);
+extern void partition_read_row(CatalogScan *scan, Partition *partition);
+extern bool partition_lock_row(CatalogIndex which, int32 provider_id,
+							   TimeInterval during, Partition *partition);
+extern void partition_take(const Access *access, TimeInterval during,
+						   Partition *partition, LockRow *lock);
+extern void partition_supply_many(const Access *access,
+								  const Partition *partitions, size_t count,
+								  const char *holder, TimestampTz now);
+
+extern bool partition_has_news(const Access *access,
+							   const Partition *partition, Jsonb *details);
 
 #endif							/* PARTREG_PARTITION_H */

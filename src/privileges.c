@@ -1,6 +1,6 @@
 /*
  * privileges.c
- *		Levels of privileges, after an upgrade.
+ *		Levels of privileges, after an upgrade; what may stand in messages.
  *
  * What a script of an extension grants counts as initial privileges, which
  * pg_dump leaves to CREATE EXTENSION to bring back; but CREATE EXTENSION knows
@@ -13,11 +13,16 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
 
+#include "argument.h"
 #include "compat.h"
 
 PG_FUNCTION_INFO_V1(_extend_privileges);
 PG_FUNCTION_INFO_V1(_is_of_this_transaction);
+PG_FUNCTION_INFO_V1(_quotable);
 
 /*
  * _extend_privileges() returns void
@@ -56,4 +61,21 @@ Datum
 _is_of_this_transaction(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(TransactionIdIsCurrentTransactionId(PG_GETARG_TRANSACTIONID(0)));
+}
+
+/*
+ * _quotable(given text) returns text
+ *		What a caller gave, as it may stand in a message of plpgsql.
+ */
+Datum
+_quotable(PG_FUNCTION_ARGS)
+{
+	/* A glance at a huge one: no more than shows a token at the cut. */
+	text	   *start = PG_GETARG_TEXT_P_SLICE(0, 0, 4 * MAX_NAME_LENGTH);
+	int			length = pg_mbcliplen(VARDATA_ANY(start),
+									  VARSIZE_ANY_EXHDR(start),
+									  4 * MAX_NAME_LENGTH);
+	char	   *given = pnstrdup(VARDATA_ANY(start), length);
+
+	PG_RETURN_TEXT_P(cstring_to_text(quotable(given)));
 }

@@ -13,12 +13,10 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/multirangetypes.h"
 #include "utils/rangetypes.h"
 #include "utils/snapmgr.h"
@@ -28,9 +26,10 @@
 #include "argument.h"
 #include "catalog.h"
 #include "compat.h"
+#include "condition.h"
 #include "coverage.h"
 #include "effective.h"
-#include "readiness.h"
+#include "source.h"
 
 PG_FUNCTION_INFO_V1(check_readiness);
 PG_FUNCTION_INFO_V1(check_readiness_between);
@@ -38,33 +37,17 @@ PG_FUNCTION_INFO_V1(all_ready);
 PG_FUNCTION_INFO_V1(ready_until);
 PG_FUNCTION_INFO_V1(ready_ranges);
 
-/*
- * The source that a question is about.
- */
-SourceKey
-readiness_source(const text *name, Snapshot snapshot)
-{
-	SourceKey	source;
-
-	if (!source_lookup(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), snapshot,
-					   &source))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("source \"%s\" does not exist",
-						quotable(text_to_cstring(name))),
-				 errhint("The view partreg.sources lists the sources.")));
-	return source;
-}
-
 /* Is anything in a window locked or failed? */
 static bool
-is_blocked(SourceKey source, TimeInterval window, Snapshot snapshot)
+is_blocked(const Source *source, TimeInterval window, Snapshot snapshot)
 {
 	OverlapScan overlap;
 	bool		blocked;
 
-	overlap_begin(&overlap, LOCK_BY_KEY, known_lock_classes(&source), snapshot);
-	overlap_seek(&overlap, source.id, window);
+	if (source_has_no_locks(source, snapshot))
+		return false;
+	overlap_begin(&overlap, LOCK_BY_KEY, source_lock_classes(source), snapshot);
+	overlap_seek(&overlap, source->id, window);
 	blocked = overlap_next(&overlap);
 	overlap_end(&overlap);
 	return blocked;
@@ -72,19 +55,19 @@ is_blocked(SourceKey source, TimeInterval window, Snapshot snapshot)
 
 /* Is every instant of a window available? */
 static bool
-is_available(SourceKey source, TimeInterval window, Snapshot snapshot)
+is_available(const Source *source, TimeInterval window, Snapshot snapshot)
 {
 	CoverageScan coverage;
 	bool		available = true;
 	bool		supplied = false;	/* by one provider, all of it */
 
-	if (!source.needs_all && recall_span(&source, window, snapshot))
+	if (!source->needs_all && source_hinted_span_holds(source, window, snapshot))
 		return true;
 
-	coverage_begin(&coverage, source.id, snapshot);
-	if (source.needs_all)
+	coverage_begin(&coverage, source->id, snapshot);
+	if (source->needs_all)
 	{
-		List	   *providers = effective_providers(source.id, window, false,
+		List	   *providers = effective_providers(source->id, window, false,
 													snapshot);
 		ListCell   *cell;
 
@@ -103,15 +86,15 @@ is_available(SourceKey source, TimeInterval window, Snapshot snapshot)
 	{
 		available = coverage_reach_any(&coverage, window.start,
 									   window.end) >= window.end;
-		if (available && !source.needs_all)
-			remember_span(&source, &coverage.scan);
+		if (available && !source->needs_all)
+			source_hint_span(source, &coverage.scan);
 	}
 	coverage_end(&coverage);
 	return available;
 }
 
 static bool
-is_ready(SourceKey source, TimeInterval window, Snapshot snapshot)
+is_ready(const Source *source, TimeInterval window, Snapshot snapshot)
 {
 	return is_available(source, window, snapshot) &&
 		!is_blocked(source, window, snapshot);
@@ -126,14 +109,17 @@ is_ready(SourceKey source, TimeInterval window, Snapshot snapshot)
 Datum
 check_readiness(PG_FUNCTION_ARGS)
 {
+	char	   *name = argument_text(fcinfo, 0);
+	RangeType  *range = argument_range(fcinfo, 1);
 	Snapshot	snapshot = GetActiveSnapshot();
 	TimeInterval window;
+	Source		source;
 
 	argument_require(fcinfo, 0);
 	argument_require(fcinfo, 1);
-	window = argument_interval(fcinfo, 1);
-	PG_RETURN_BOOL(is_ready(readiness_source(PG_GETARG_TEXT_PP(0), snapshot), window,
-							snapshot));
+	window = check_interval(range);
+	source = source_find(name, snapshot);
+	PG_RETURN_BOOL(is_ready(&source, window, snapshot));
 }
 
 /*
@@ -145,15 +131,17 @@ check_readiness(PG_FUNCTION_ARGS)
 Datum
 check_readiness_between(PG_FUNCTION_ARGS)
 {
+	char	   *name = argument_text(fcinfo, 0);
 	Snapshot	snapshot = GetActiveSnapshot();
 	TimeInterval window;
+	Source		source;
 
 	for (int i = 0; i < 3; i++)
 		argument_require(fcinfo, i);
 	window = interval_between(PG_GETARG_TIMESTAMPTZ(1),
 							  PG_GETARG_TIMESTAMPTZ(2));
-	PG_RETURN_BOOL(is_ready(readiness_source(PG_GETARG_TEXT_PP(0), snapshot), window,
-							snapshot));
+	source = source_find(name, snapshot);
+	PG_RETURN_BOOL(is_ready(&source, window, snapshot));
 }
 
 /*
@@ -167,57 +155,62 @@ check_readiness_between(PG_FUNCTION_ARGS)
 Datum
 all_ready(PG_FUNCTION_ARGS)
 {
+	RangeType  *range = argument_range(fcinfo, 1);
 	Snapshot	snapshot = GetActiveSnapshot();
+	ArrayType  *names;
+	ArrayIterator iterator;
 	TimeInterval window;
-	Datum	   *names;
-	bool	   *nulls;
-	int			count;
+	Datum		element;
+	bool		isnull;
 	bool		ready = true;
 
 	argument_require(fcinfo, 0);
 	argument_require(fcinfo, 1);
-	window = argument_interval(fcinfo, 1);
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false,
-					  TYPALIGN_INT, &names, &nulls, &count);
-	if (count == 0)
+	names = PG_GETARG_ARRAYTYPE_P(0);
+	window = check_interval(range);
+	if (ArrayGetNItems(ARR_NDIM(names), ARR_DIMS(names)) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("no source is named"),
-				 errhint("Name at least one: of nothing, everything would be ready.")));
-	for (int i = 0; i < count; i++)
+				 errcondition("bad_argument"),
+				 errmsg("argument \"source_names\" must not be empty"),
+				 errhint("Name at least one source.")));
+	if (array_contains_nulls(names))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errcondition("bad_argument"),
+				 errmsg("argument \"source_names\" must not contain nulls"),
+				 errhint("Leave them out, for example with array_remove().")));
+
+	iterator = array_create_iterator(names, 0, NULL);
+	while (array_iterate(iterator, &element, &isnull))
 	{
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument \"source_names\" must not contain null"),
-					 errhint("Leave it out, for example with array_remove().")));
-	}
-	for (int i = 0; i < count; i++)
-	{
-		SourceKey	source;
+		char	   *name = text_to_short_cstring(element);
+		Source		source;
 
 		CHECK_FOR_INTERRUPTS();
-		source = readiness_source(DatumGetTextPP(names[i]), snapshot);
-		ready = ready && is_ready(source, window, snapshot);
+		source = source_find(name, snapshot);
+		ready = ready && is_ready(&source, window, snapshot);
+		pfree(name);
 	}
+	array_free_iterator(iterator);
 	PG_RETURN_BOOL(ready);
 }
 
 /* How far on from an instant is everything available? */
 static int64
-available_until(SourceKey source, int64 since, Snapshot snapshot)
+available_until(const Source *source, int64 since, Snapshot snapshot)
 {
 	TimeInterval window = {since, INTERVAL_MAX};
 	CoverageScan coverage;
 	int64		until;
 
-	coverage_begin(&coverage, source.id, snapshot);
+	coverage_begin(&coverage, source->id, snapshot);
 	until = coverage_reach_any(&coverage, since, INTERVAL_MAX);
-	if (source.needs_all)
+	if (source->needs_all)
 	{
 		ListCell   *cell;
 
-		foreach(cell, effective_providers(source.id, window, false, snapshot))
+		foreach(cell, effective_providers(source->id, window, false, snapshot))
 		{
 			EffectiveProvider *provider = lfirst(cell);
 			int64		reach = coverage_reach(&coverage, provider->provider_id,
@@ -242,41 +235,44 @@ available_until(SourceKey source, int64 since, Snapshot snapshot)
 Datum
 ready_until(PG_FUNCTION_ARGS)
 {
+	char	   *name = argument_text(fcinfo, 0);
 	Snapshot	snapshot = GetActiveSnapshot();
-	TimestampTz since;
-	SourceKey	source;
+	TimeInterval window;
+	Source		source;
 	OverlapScan locks;
 	int64		until;
 
 	argument_require(fcinfo, 0);
 	argument_require(fcinfo, 1);
-	since = PG_GETARG_TIMESTAMPTZ(1);
-	if (TIMESTAMP_NOT_FINITE(since))
+	window.start = PG_GETARG_TIMESTAMPTZ(1);
+	if (TIMESTAMP_NOT_FINITE(window.start))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
 				 errmsg("argument \"since\" must be a finite timestamp"),
-				 errhint("ready_ranges() takes an unbounded range.")));
-	source = readiness_source(PG_GETARG_TEXT_PP(0), snapshot);
+				 errhint("partreg.ready_ranges() takes an unbounded range.")));
+	source = source_find(name, snapshot);
 
-	until = available_until(source, since, snapshot);
-	if (until <= since)
+	until = available_until(&source, window.start, snapshot);
+	if (until <= window.start)
 		PG_RETURN_NULL();
+	window.end = until;
 	overlap_begin(&locks, LOCK_BY_KEY, NULL, snapshot);
-	overlap_seek(&locks, source.id, (TimeInterval) {since, until});
+	overlap_seek(&locks, source.id, window);
 	while (overlap_next(&locks))
 	{
 		until = Min(until, locks.during.start);
 		overlap_skip_class(&locks);
 	}
 	overlap_end(&locks);
-	if (until <= since)
+	if (until <= window.start)
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(until);
 }
 
 /* The part of a window that is available */
 static void
-find_available(SourceKey source, TimeInterval window, Snapshot snapshot,
+find_available(const Source *source, TimeInterval window, Snapshot snapshot,
 			   IntervalSet *available)
 {
 	IntervalSet whole = {&window, 1, 1};
@@ -285,16 +281,16 @@ find_available(SourceKey source, TimeInterval window, Snapshot snapshot,
 	IntervalSet lacking = {0};
 	CoverageScan coverage;
 
-	coverage_begin(&coverage, source.id, snapshot);
+	coverage_begin(&coverage, source->id, snapshot);
 	coverage_collect(&coverage, 0, window, &spans);
 	interval_set_coalesce(&spans);
 	interval_set_intersect(&spans, &whole, &supplied);
 
-	if (source.needs_all)
+	if (source->needs_all)
 	{
 		ListCell   *cell;
 
-		foreach(cell, effective_providers(source.id, window, false, snapshot))
+		foreach(cell, effective_providers(source->id, window, false, snapshot))
 		{
 			EffectiveProvider *provider = lfirst(cell);
 
@@ -309,6 +305,21 @@ find_available(SourceKey source, TimeInterval window, Snapshot snapshot,
 	interval_set_subtract(&supplied, &lacking, available);
 }
 
+static Datum
+multirange_of(const IntervalSet *set)
+{
+	RangeType **ranges;
+
+	ranges = palloc_extended(Max(set->count, 1) * sizeof(RangeType *),
+							 MCXT_ALLOC_HUGE);
+	for (size_t i = 0; i < set->count; i++)
+		ranges[i] = DatumGetRangeTypeP(interval_to_range(set->items[i]));
+	return MultirangeTypePGetDatum(make_multirange(TSTZMULTIRANGEOID,
+												   lookup_type_cache(TSTZRANGEOID,
+																	 TYPECACHE_RANGE_INFO),
+												   set->count, ranges));
+}
+
 /*
  * ready_ranges(source_name text, during tstzrange)
  *		returns tstzmultirange: the ready part of a range, which may be
@@ -319,39 +330,28 @@ find_available(SourceKey source, TimeInterval window, Snapshot snapshot,
 Datum
 ready_ranges(PG_FUNCTION_ARGS)
 {
+	char	   *name = argument_text(fcinfo, 0);
+	RangeType  *range = argument_range(fcinfo, 1);
 	Snapshot	snapshot = GetActiveSnapshot();
 	TimeInterval window;
-	SourceKey	source;
-	OverlapScan overlap;
+	Source		source;
+	OverlapScan locks;
 	IntervalSet available = {0};
 	IntervalSet blocked = {0};
 	IntervalSet ready = {0};
-	RangeType **ranges;
 
 	argument_require(fcinfo, 0);
 	argument_require(fcinfo, 1);
-	if (!range_to_interval(PG_GETARG_RANGE_P(1), &window))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("range is empty"),
-				 errhint("Give a range that holds something; it may be unbounded.")));
-	source = readiness_source(PG_GETARG_TEXT_PP(0), snapshot);
+	window = check_extent(range);
+	source = source_find(name, snapshot);
 
-	find_available(source, window, snapshot, &available);
-	overlap_begin(&overlap, LOCK_BY_KEY, NULL, snapshot);
-	overlap_seek(&overlap, source.id, window);
-	while (overlap_next(&overlap))
-		interval_set_add(&blocked, overlap.during);
-	overlap_end(&overlap);
+	find_available(&source, window, snapshot, &available);
+	overlap_begin(&locks, LOCK_BY_KEY, NULL, snapshot);
+	overlap_seek(&locks, source.id, window);
+	while (overlap_next(&locks))
+		interval_set_merge(&blocked, locks.during);
+	overlap_end(&locks);
 	interval_set_coalesce(&blocked);
 	interval_set_subtract(&available, &blocked, &ready);
-
-	ranges = palloc_extended(Max(ready.count, 1) * sizeof(RangeType *),
-							 MCXT_ALLOC_HUGE);
-	for (size_t i = 0; i < ready.count; i++)
-		ranges[i] = DatumGetRangeTypeP(interval_to_range(ready.items[i]));
-	PG_RETURN_MULTIRANGE_P(make_multirange(TSTZMULTIRANGEOID,
-										   lookup_type_cache(TSTZRANGEOID,
-															 TYPECACHE_RANGE_INFO),
-										   ready.count, ranges));
+	PG_RETURN_DATUM(multirange_of(&ready));
 }

@@ -1,27 +1,39 @@
 /*
  * registry.c
- *		Sources and providers: who they are, what opens them, what is asked of
- *		them.
+ *		Sources and providers: declaring and describing them.
  *
- * Who a provider is asked for by rule "all" decides what is ready, so a change
- * of its effective range is handled like a withdrawal: after all open writers of
- * the provider, and counting its epoch up, which a REPEATABLE READ transaction
- * that began before notices.  A change of the rule, or a new provider, is one
- * row that a snapshot has or has not.
+ * Which providers are required under rule "all" decides what is ready, so a
+ * change of a provider's effective range is handled like a withdrawal: after
+ * all open writers of the provider, and counting its epoch up, which a
+ * REPEATABLE READ transaction that began before notices.  A change of the rule,
+ * or a new provider, is one row that a snapshot has or has not.
+ *
+ * A deployment script declares its sources and providers again and again.  So a
+ * name is looked for before anything is made (namesake.c), and a call that is
+ * refused or repeated draws no number: ids are integers, of which there are two
+ * thousand million.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "access.h"
 #include "argument.h"
 #include "compat.h"
+#include "condition.h"
 #include "history.h"
+#include "namesake.h"
+#include "sequence.h"
+#include "snapshot.h"
 #include "statement.h"
 #include "token.h"
+#include "write.h"
 
 PG_FUNCTION_INFO_V1(register_source);
 PG_FUNCTION_INFO_V1(register_provider);
@@ -29,198 +41,322 @@ PG_FUNCTION_INFO_V1(set_owner);
 PG_FUNCTION_INFO_V1(set_readiness_rule);
 PG_FUNCTION_INFO_V1(set_effective);
 PG_FUNCTION_INFO_V1(set_trusted_role);
-PG_FUNCTION_INFO_V1(rotate_access_token);
-PG_FUNCTION_INFO_V1(reset_access_token);
 
-static char *
-argument_rule(FunctionCallInfo fcinfo, int argno)
+#define UPDATE_TRUSTED_ROLE(table) \
+	"UPDATE partreg." table " SET trusted_role = $2, trusted_role_oid = $3," \
+	"    trusted_role_system = $4, trusted_role_database = $5" \
+	" WHERE id = $1 AND (trusted_role, trusted_role_oid," \
+	"    trusted_role_system, trusted_role_database)" \
+	"    IS DISTINCT FROM ($2, $3, $4, $5)"
+
+static void
+check_rule(const char *rule)
 {
-	char	   *rule = argument_text(fcinfo, argno);
-
 	if (strcmp(rule, "any") != 0 && strcmp(rule, "all") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown readiness rule \"%s\"", quotable(rule)),
+				 errcondition("bad_argument"),
+				 errmsg("unrecognized readiness rule \"%s\"", quotable(rule)),
 				 errhint("The rules are \"any\" and \"all\".")));
-	return rule;
 }
 
-/* The time for which a provider is asked; it may be unbounded or empty. */
+/*
+ * The time for which a provider is required under rule "all", as it is stored;
+ * it may be unbounded or empty.  NULL: all of time.
+ */
 static Datum
-argument_effective(FunctionCallInfo fcinfo, int argno)
+check_effective(RangeType *given)
 {
-	TimeInterval effective;
+	TimeInterval effective = {INTERVAL_MIN, INTERVAL_MAX};
 
-	if (!range_to_interval(PG_GETARG_RANGE_P(argno), &effective))
+	if (given != NULL && !range_to_interval(given, &effective))
 		return empty_range();
 	return interval_to_range(effective);
 }
 
+/* The columns trusted_role, _oid, _system and _database; NULL: no role */
 static void
-refuse_revoked(const Access *access)
+param_trusted_role(Parameters *parameters, const char *role)
 {
-	if (access->revoked)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("provider \"%s\" is revoked",
-						quotable(access->provider_name)),
-				 errhint("Revive it with register_provider().")));
+	param_text(parameters, role);
+	if (role == NULL)
+	{
+		param_null(parameters, OIDOID);
+		param_null(parameters, INT8OID);
+		param_null(parameters, OIDOID);
+		return;
+	}
+	param_oid(parameters, get_role_oid(role, false));
+	param_int8(parameters, (int64) GetSystemIdentifier());
+	param_oid(parameters, MyDatabaseId);
 }
 
 /* An event of a source or provider as a whole */
 static void
-record(const char *event, const Access *access, TimestampTz at)
+record(const char *what, const Access *access)
 {
-	history_record(&(Event) {
-		.event = event, .access = access, .at = at
-	});
+	Event		event = {
+		.event = what,
+		.access = access,
+		.at = GetCurrentTimestamp()
+	};
+
+	history_record(&event);
+}
+
+/* Insert a source; false: somebody else has inserted one of its name. */
+static bool
+insert_source(const Access *access, const char *owner, const char *rule,
+			  const char *role, const TokenDigest *digest)
+{
+	static Statement statement = {
+		"INSERT INTO partreg.source (id, name, owner, rule, registered_at,"
+		"    token_digest, token_changed_at, trusted_role, trusted_role_oid,"
+		"    trusted_role_system, trusted_role_database)"
+		" OVERRIDING SYSTEM VALUE"
+		" VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8, $9, $10)"
+		" ON CONFLICT (name) DO NOTHING"
+	};
+	Parameters	parameters = {0};
+
+	param_int4(&parameters, access->source_id);
+	param_text(&parameters, access->source_name);
+	param_text(&parameters, owner);
+	param_text(&parameters, rule);
+	param_time(&parameters, GetCurrentTimestamp());
+	param_datum(&parameters, BYTEAOID, token_digest_datum(digest));
+	param_trusted_role(&parameters, role);
+	return statement_run(&statement, &parameters) > 0;
 }
 
 /*
- * register_source(source_name text, owner text, rule text DEFAULT 'any')
+ * register_source(source_name text, owner text, rule text DEFAULT 'any',
+ *				   trusted_role text DEFAULT NULL,
+ *				   if_not_exists boolean DEFAULT false)
  *		returns text: the source token, shown this once
  *
- * Errors: 22004, 22023, 42710.
+ * trusted_role: the role whose members need no source token (NULL: none).
+ * if_not_exists: for a source that exists NULL is returned, and nothing about it
+ * is changed.
+ *
+ * Errors: 22004, 22023, 42704 (trusted_role), 42710.
  */
 Datum
 register_source(PG_FUNCTION_ARGS)
 {
-	static Statement find_namesake = {
-		"SELECT 1 FROM partreg.source WHERE name = $1 AND id <> $2", 2, {TEXTOID, INT4OID}
-	};
-	static Statement insert_source = {
-		"INSERT INTO partreg.source (name, owner, rule, registered_at, token_digest, token_changed_at)"
-		" VALUES ($1, $2, $3, $4, $5, $4)"
-		" ON CONFLICT DO NOTHING RETURNING id",
-		5, {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BYTEAOID}
-	};
 	Access		access = {0};
-	Datum		values[5];
-	TokenDigest digest;
-	char	   *token;
-	text	   *result;
-	char	   *rule = "any";
-	bool		isnull;
+	char	   *owner;
+	char	   *rule;
+	char	   *role;
+	bool		if_not_exists;
+	char	   *token = NULL;
 
 	argument_require(fcinfo, 0);
 	argument_require(fcinfo, 1);
-	write_begin("register_source()");
-	access.source_name = argument_name(fcinfo, 0);
-	values[1] = CStringGetTextDatum(argument_name(fcinfo, 1));
-	if (!PG_ARGISNULL(2))
-		rule = argument_rule(fcinfo, 2);
+	access.source_name = argument_text(fcinfo, 0);
+	owner = argument_text(fcinfo, 1);
+	rule = argument_text(fcinfo, 2);
+	role = argument_text(fcinfo, 3);
+	if_not_exists = argument_flag(fcinfo, 4);
 
-	token = token_make(TOKEN_SOURCE);
-	token_digest(token, &digest);
-	values[0] = CStringGetTextDatum(access.source_name);
-	values[2] = CStringGetTextDatum(rule);
-	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[4] = token_digest_datum(&digest);
-	if (statement_run(&insert_source, values, NULL) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("source \"%s\" is registered already",
-						access.source_name),
-				 errhint("Its owner has the token; a lost one is replaced by reset_access_token().")));
-	access.source_id = DatumGetInt32(statement_result(0, 1, &isnull));
-	if (IsolationUsesXactSnapshot())
+	write_begin("register_source()");
+	check_name(access.source_name, "source_name");
+	check_name(owner, "owner");
+	if (rule == NULL)
+		rule = "any";
+	check_rule(rule);
+	if (role != NULL)
+		check_role_name(role, "trusted_role");
+
+	while (token == NULL)
 	{
-		/* Dropped by somebody else since: the snapshot would have two. */
-		values[1] = Int32GetDatum(access.source_id);
-		if (statement_run(&find_namesake, values, NULL) > 0)
-			raise_concurrent_change();
+		Namesake	namesake;
+		TokenDigest digest;
+		char	   *made;
+
+		namesake_find_source(access.source_name, &namesake);
+		if (namesake.id != 0)
+			break;
+		access.source_id = (int32) sequence_next(SEQUENCE_SOURCE);
+		made = token_make(TOKEN_SOURCE);
+		token_digest(made, &digest);
+		if (insert_source(&access, owner, rule, role, &digest))
+			token = made;
 	}
-	record("register_source", &access, GetCurrentTimestamp());
+	if (token != NULL)
+		record("register_source", &access);
+	else if (!if_not_exists)
+		namesake_refuse_source(access.source_name,
+							   "Its owner has the token; a lost one is replaced by partreg.reset_access_token().");
 	write_end();
 
-	result = cstring_to_text(token);
-	PG_RETURN_TEXT_P(result);
+	if (token == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(token));
+}
+
+/* What register_provider() stores */
+typedef struct NewProvider
+{
+	const char *role;
+	Datum		effective;
+	TokenDigest digest;
+} NewProvider;
+
+/* Insert a provider; false: somebody else has inserted one of its name. */
+static bool
+insert_provider(const Access *access, const NewProvider *provider)
+{
+	static Statement statement = {
+		"INSERT INTO partreg.provider (id, source_id, name, effective,"
+		"    registered_at, token_digest, token_changed_at, trusted_role,"
+		"    trusted_role_oid, trusted_role_system, trusted_role_database)"
+		" OVERRIDING SYSTEM VALUE"
+		" VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8, $9, $10)"
+		" ON CONFLICT (source_id, name) DO NOTHING"
+	};
+	Parameters	parameters = {0};
+
+	param_int4(&parameters, access->provider_id);
+	param_int4(&parameters, access->source_id);
+	param_text(&parameters, access->provider_name);
+	param_datum(&parameters, TSTZRANGEOID, provider->effective);
+	param_time(&parameters, GetCurrentTimestamp());
+	param_datum(&parameters, BYTEAOID, token_digest_datum(&provider->digest));
+	param_trusted_role(&parameters, provider->role);
+	return statement_run(&statement, &parameters) > 0;
+}
+
+/* Revive a provider; false: somebody else has, or it has another name now. */
+static bool
+revive_provider(const Access *access, const NewProvider *provider)
+{
+	static Statement statement = {
+		"UPDATE partreg.provider"
+		"    SET effective = $3, epoch = epoch + 1, token_digest = $4,"
+		"        token_changed_at = $5, revoked_at = NULL, trusted_role = $6,"
+		"        trusted_role_oid = $7, trusted_role_system = $8,"
+		"        trusted_role_database = $9"
+		" WHERE id = $1 AND name = $2 AND revoked_at IS NOT NULL"
+	};
+	Parameters	parameters = {0};
+
+	param_int4(&parameters, access->provider_id);
+	param_text(&parameters, access->provider_name);
+	param_datum(&parameters, TSTZRANGEOID, provider->effective);
+	param_datum(&parameters, BYTEAOID, token_digest_datum(&provider->digest));
+	param_time(&parameters, GetCurrentTimestamp());
+	param_trusted_role(&parameters, provider->role);
+	if (statement_run(&statement, &parameters) > 0)
+		return true;
+
+	/* The transaction's snapshot would find no other row next time. */
+	if (IsolationUsesXactSnapshot())
+		raise_concurrent_change();
+	return false;
 }
 
 /*
- * register_provider(provider_name text, access_token text,
+ * register_provider(provider_name text, access_token text DEFAULT NULL,
  *					 trusted_role text DEFAULT NULL,
- *					 effective tstzrange DEFAULT '(,)')
+ *					 effective tstzrange DEFAULT '(,)',
+ *					 source_name text DEFAULT NULL,
+ *					 if_not_exists boolean DEFAULT false)
  *		returns text: the provider token, shown this once
  *
- * The source is the one that the token opens.  A revoked provider of this name
- * is revived: what it supplied is still there.
+ * The source is the one that the token opens, and may be named; for the
+ * source's trusted role, who needs no token, it has to be.  A revoked provider
+ * of this name is revived: what it supplied is still there.  if_not_exists: for
+ * a provider that exists and is not revoked NULL is returned, and nothing about
+ * it is changed.
  *
  * Errors: 22004, 42501, 22023, 42704 (trusted_role), 42710.
  */
 Datum
 register_provider(PG_FUNCTION_ARGS)
 {
-	static Statement insert_provider = {
-		"INSERT INTO partreg.provider (source_id, name, trusted_role, effective, registered_at,"
-		"    token_digest, token_changed_at)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $5)"
-		" ON CONFLICT DO NOTHING RETURNING id",
-		6, {INT4OID, TEXTOID, TEXTOID, TSTZRANGEOID, TIMESTAMPTZOID, BYTEAOID}
-	};
-	/* Not as ON CONFLICT DO UPDATE, which would wait for open writers first. */
-	static Statement revive_provider = {
-		"UPDATE partreg.provider"
-		"    SET trusted_role = $3, effective = $4, epoch = epoch + 1,"
-		"        token_digest = $6, token_changed_at = $5, revoked_at = NULL"
-		" WHERE source_id = $1 AND name = $2 AND revoked_at IS NOT NULL"
-		" RETURNING id",
-		6, {INT4OID, TEXTOID, TEXTOID, TSTZRANGEOID, TIMESTAMPTZOID, BYTEAOID}
-	};
 	Access		access;
-	Datum		values[6];
-	char		nulls[7] = "      ";
-	TokenDigest digest;
-	char	   *token;
-	char	   *trusted_role;
+	NewProvider provider;
+	char	   *name;
+	char	   *source_token;
+	char	   *role;
+	RangeType  *effective;
+	char	   *source_name;
+	bool		if_not_exists;
 	bool		revived = false;
-	bool		isnull;
+	char	   *token = NULL;
 
 	argument_require(fcinfo, 0);
-	argument_require(fcinfo, 1);
-	write_begin("register_provider()");
-	access_source_by_token(argument_text(fcinfo, 1), &access);
-	access.provider_name = argument_name(fcinfo, 0);
-	trusted_role = argument_role(fcinfo, 2);
-
-	token = token_make(TOKEN_PROVIDER);
-	token_digest(token, &digest);
-	values[0] = Int32GetDatum(access.source_id);
-	values[1] = CStringGetTextDatum(access.provider_name);
-	if (trusted_role == NULL)
-		nulls[2] = 'n';
-	else
-		values[2] = CStringGetTextDatum(trusted_role);
-	values[3] = PG_ARGISNULL(3)
-		? interval_to_range((TimeInterval) {INTERVAL_MIN, INTERVAL_MAX})
-		: argument_effective(fcinfo, 3);
-	values[4] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[5] = token_digest_datum(&digest);
-	if (statement_run(&insert_provider, values, nulls) == 0)
-	{
-		/* It may have waited for a registration, and a revocation after it. */
-		values[4] = TimestampTzGetDatum(GetCurrentTimestamp());
-		revived = statement_run(&revive_provider, values, nulls) > 0;
-	}
-	if (SPI_processed == 0)
+	name = argument_text(fcinfo, 0);
+	source_token = argument_text(fcinfo, 1);
+	role = argument_text(fcinfo, 2);
+	effective = argument_range(fcinfo, 3);
+	source_name = argument_text(fcinfo, 4);
+	if_not_exists = argument_flag(fcinfo, 5);
+	if (source_token == NULL && source_name == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("provider \"%s\" of source \"%s\" is registered already",
-						access.provider_name, quotable(access.source_name)),
-				 errhint("It has its token; a lost one is replaced by rotate_access_token() with the source token.")));
-	access.provider_id = DatumGetInt32(statement_result(0, 1, &isnull));
-	history_record(&(Event) {
-		.event = "register_provider", .access = &access,
-		.at = GetCurrentTimestamp(),
-		.may_make_ready = revived
-	});
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errcondition("bad_argument"),
+				 errmsg("argument \"source_name\" must not be null where \"access_token\" is"),
+				 errhint("Give the source token, or name the source that trusts your role.")));
+
+	write_begin("register_provider()");
+	access_source(source_name, source_token, ACCESS_WRITE, &access);
+	check_name(name, "provider_name");
+	if (role != NULL)
+		check_role_name(role, "trusted_role");
+	access.provider_name = name;
+	provider.role = role;
+	provider.effective = check_effective(effective);
+
+	while (token == NULL)
+	{
+		Namesake	namesake;
+		char	   *made;
+
+		namesake_find_provider(access.source_id, name, &namesake);
+		if (namesake.id != 0 && !namesake.revoked)
+			break;
+		made = token_make(TOKEN_PROVIDER);
+		token_digest(made, &provider.digest);
+		if (namesake.id != 0)
+		{
+			access.provider_id = namesake.id;
+			revived = revive_provider(&access, &provider);
+			if (revived)
+				token = made;
+		}
+		else
+		{
+			access.provider_id = (int32) sequence_next(SEQUENCE_PROVIDER);
+			if (insert_provider(&access, &provider))
+				token = made;
+		}
+	}
+	if (token != NULL)
+	{
+		Event		event = {
+			.event = "register_provider",
+			.access = &access,
+			.at = GetCurrentTimestamp(),
+			.may_make_ready = revived
+		};
+
+		history_record(&event);
+	}
+	else if (!if_not_exists)
+		namesake_refuse_provider(access.source_name, name,
+								 "A lost token is replaced by partreg.rotate_access_token() with the source token.");
 	write_end();
 
+	if (token == NULL)
+		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(token));
 }
 
 /*
- * set_owner(source_name text, owner text, access_token text) returns void
+ * set_owner(source_name text, owner text, access_token text DEFAULT NULL)
+ *		returns void
  *
  * Leaves no event: it changes a label, and nothing about readiness or access.
  *
@@ -230,25 +366,33 @@ Datum
 set_owner(PG_FUNCTION_ARGS)
 {
 	static Statement update_owner = {
-		"UPDATE partreg.source SET owner = $2 WHERE id = $1", 2, {INT4OID, TEXTOID}
+		"UPDATE partreg.source SET owner = $2 WHERE id = $1"
 	};
+	Parameters	parameters = {0};
 	Access		access;
-	Datum		values[2];
+	char	   *source_name;
+	char	   *owner;
+	char	   *token;
 
-	for (int i = 0; i < 3; i++)
-		argument_require(fcinfo, i);
+	argument_require(fcinfo, 0);
+	argument_require(fcinfo, 1);
+	source_name = argument_text(fcinfo, 0);
+	owner = argument_text(fcinfo, 1);
+	token = argument_text(fcinfo, 2);
+
 	write_begin("set_owner()");
-	access_source(argument_text(fcinfo, 0), argument_text(fcinfo, 2), false,
-				  &access);
-	values[0] = Int32GetDatum(access.source_id);
-	values[1] = CStringGetTextDatum(argument_name(fcinfo, 1));
-	statement_run(&update_owner, values, NULL);
+	access_source(source_name, token, ACCESS_CHANGE, &access);
+	check_name(owner, "owner");
+	param_int4(&parameters, access.source_id);
+	param_text(&parameters, owner);
+	statement_run(&update_owner, &parameters);
 	write_end();
 	PG_RETURN_VOID();
 }
 
 /*
- * set_readiness_rule(source_name text, rule text, access_token text)
+ * set_readiness_rule(source_name text, rule text,
+ *					  access_token text DEFAULT NULL)
  *		returns void
  *
  * Errors: 22004, 42501, 22023.
@@ -257,27 +401,35 @@ Datum
 set_readiness_rule(PG_FUNCTION_ARGS)
 {
 	static Statement update_rule = {
-		"UPDATE partreg.source SET rule = $2 WHERE id = $1 AND rule <> $2", 2, {INT4OID, TEXTOID}
+		"UPDATE partreg.source SET rule = $2 WHERE id = $1 AND rule <> $2"
 	};
+	Parameters	parameters = {0};
 	Access		access;
-	Datum		values[2];
+	char	   *source_name;
+	char	   *rule;
+	char	   *token;
 
-	for (int i = 0; i < 3; i++)
-		argument_require(fcinfo, i);
+	argument_require(fcinfo, 0);
+	argument_require(fcinfo, 1);
+	source_name = argument_text(fcinfo, 0);
+	rule = argument_text(fcinfo, 1);
+	token = argument_text(fcinfo, 2);
+
 	write_begin("set_readiness_rule()");
-	access_source(argument_text(fcinfo, 0), argument_text(fcinfo, 2), false,
-				  &access);
-	values[0] = Int32GetDatum(access.source_id);
-	values[1] = CStringGetTextDatum(argument_rule(fcinfo, 1));
-	if (statement_run(&update_rule, values, NULL) > 0)
-		record("change_rule", &access, GetCurrentTimestamp());
+	access_source(source_name, token, ACCESS_CHANGE, &access);
+	check_rule(rule);
+	param_int4(&parameters, access.source_id);
+	param_text(&parameters, rule);
+	if (statement_run(&update_rule, &parameters) > 0)
+		record("change_rule", &access);
 	write_end();
 	PG_RETURN_VOID();
 }
 
 /*
  * set_effective(source_name text, provider_name text, effective tstzrange,
- *				 access_token text) returns void
+ *				 access_token text DEFAULT NULL)
+ *		returns void
  *
  * Waits for the open writers of the provider.
  *
@@ -288,162 +440,79 @@ set_effective(PG_FUNCTION_ARGS)
 {
 	static Statement update_effective = {
 		"UPDATE partreg.provider SET effective = $2, epoch = epoch + 1"
-		" WHERE id = $1 AND effective <> $2",
-		2, {INT4OID, TSTZRANGEOID}
+		" WHERE id = $1 AND effective <> $2"
 	};
+	Parameters	parameters = {0};
 	Access		access;
-	Datum		values[2];
+	char	   *source_name;
+	char	   *provider_name;
+	RangeType  *effective;
+	char	   *token;
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 3; i++)
 		argument_require(fcinfo, i);
+	source_name = argument_text(fcinfo, 0);
+	provider_name = argument_text(fcinfo, 1);
+	effective = argument_range(fcinfo, 2);
+	token = argument_text(fcinfo, 3);
+
 	write_begin("set_effective()");
-	access_provider(argument_text(fcinfo, 0), argument_text(fcinfo, 1),
-					argument_text(fcinfo, 3), PROVIDER_WITHDRAWAL, true,
-					&access);
-	values[0] = Int32GetDatum(access.provider_id);
-	values[1] = argument_effective(fcinfo, 2);
-	if (statement_run(&update_effective, values, NULL) > 0)
-		record("change_provider", &access, GetCurrentTimestamp());
+	access_provider_by_source(source_name, provider_name, token,
+							  ACCESS_WITHDRAW, &access);
+	param_int4(&parameters, access.provider_id);
+	param_datum(&parameters, TSTZRANGEOID, check_effective(effective));
+	if (statement_run(&update_effective, &parameters) > 0)
+		record("change_provider", &access);
 	write_end();
 	PG_RETURN_VOID();
 }
 
 /*
  * set_trusted_role(source_name text, provider_name text, trusted_role text,
- *					access_token text) returns void
+ *					access_token text DEFAULT NULL)
+ *		returns void
  *
- * trusted_role NULL: none.
+ * provider_name NULL: the source's own.  trusted_role NULL: none.  The role is
+ * stored as the one that bears the name now; so the same name given again is a
+ * change where it means another role, or was all that was known of it.
  *
  * Errors: 22004, 42501, 42704, 55000 (the provider is revoked).
  */
 Datum
 set_trusted_role(PG_FUNCTION_ARGS)
 {
-	static Statement update_trusted_role = {
-		"UPDATE partreg.provider SET trusted_role = $2"
-		" WHERE id = $1 AND trusted_role IS DISTINCT FROM $2", 2, {INT4OID, TEXTOID}
-	};
+	static Statement update_source = {UPDATE_TRUSTED_ROLE("source")};
+	static Statement update_provider = {UPDATE_TRUSTED_ROLE("provider")};
+	Parameters	parameters = {0};
 	Access		access;
-	Datum		values[2];
-	char		nulls[3] = "  ";
+	char	   *source_name;
+	char	   *provider_name;
 	char	   *role;
+	char	   *token;
+	bool		of_provider;
 
 	argument_require(fcinfo, 0);
-	argument_require(fcinfo, 1);
-	argument_require(fcinfo, 3);
+	source_name = argument_text(fcinfo, 0);
+	provider_name = argument_text(fcinfo, 1);
+	role = argument_text(fcinfo, 2);
+	token = argument_text(fcinfo, 3);
+	of_provider = provider_name != NULL;
+
 	write_begin("set_trusted_role()");
-	access_provider(argument_text(fcinfo, 0), argument_text(fcinfo, 1),
-					argument_text(fcinfo, 3), PROVIDER_CHANGE, true, &access);
-	refuse_revoked(&access);
-	role = argument_role(fcinfo, 2);
-	values[0] = Int32GetDatum(access.provider_id);
-	if (role == NULL)
-		nulls[1] = 'n';
+	if (of_provider)
+		access_provider_by_source(source_name, provider_name, token,
+								  ACCESS_CHANGE, &access);
 	else
-		values[1] = CStringGetTextDatum(role);
-	if (statement_run(&update_trusted_role, values, nulls) > 0)
-		record("change_provider", &access, GetCurrentTimestamp());
+		access_source(source_name, token, ACCESS_CHANGE, &access);
+	access_refuse_revoked(&access);
+	if (role != NULL)
+		check_role_name(role, "trusted_role");
+	param_int4(&parameters, of_provider ? access.provider_id
+			   : access.source_id);
+	param_trusted_role(&parameters, role);
+	if (statement_run(of_provider ? &update_provider : &update_source,
+					  &parameters) > 0)
+		record("change_provider", &access);
 	write_end();
 	PG_RETURN_VOID();
-}
-
-/*
- * Put a new token in the place of the one of a source or provider, whose row
- * is locked; the old one stays good for `grace` microseconds.
- */
-static char *
-replace_token(const Access *access, int64 grace)
-{
-	static Statement update_source = {
-		"UPDATE partreg.source SET token_digest = $2, token_changed_at = $3,"
-		"    old_token_digest = CASE WHEN $4 > $3 THEN token_digest END,"
-		"    old_token_until = CASE WHEN $4 > $3 THEN $4 END"
-		" WHERE id = $1",
-		4, {INT4OID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
-	};
-	static Statement update_provider = {
-		"UPDATE partreg.provider SET token_digest = $2, token_changed_at = $3,"
-		"    old_token_digest = CASE WHEN $4 > $3 THEN token_digest END,"
-		"    old_token_until = CASE WHEN $4 > $3 THEN $4 END"
-		" WHERE id = $1",
-		4, {INT4OID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
-	};
-	bool		of_source = access->provider_name == NULL;
-	char	   *token = token_make(of_source ? TOKEN_SOURCE : TOKEN_PROVIDER);
-	TimestampTz now = GetCurrentTimestamp();
-	TokenDigest digest;
-	Datum		values[4];
-
-	token_digest(token, &digest);
-	values[0] = Int32GetDatum(of_source ? access->source_id
-							  : access->provider_id);
-	values[1] = token_digest_datum(&digest);
-	values[2] = TimestampTzGetDatum(now);
-	values[3] = TimestampTzGetDatum(timestamp_after(now, grace));
-	statement_run(of_source ? &update_source : &update_provider, values, NULL);
-	record("rotate", access, now);
-	return token;
-}
-
-/*
- * rotate_access_token(source_name text, provider_name text, access_token text,
- *					   grace interval DEFAULT '0')
- *		returns text: the new token, shown this once
- *
- * provider_name NULL: the source's own token.  The old token stays good for
- * `grace`, by the clock; one that is older still dies at once.  A token in its
- * grace rotates nothing: whoever stole it would have a new one, without end.
- *
- * Errors: 22004, 42501, 42704, 22023, 55000 (the provider is revoked).
- */
-Datum
-rotate_access_token(PG_FUNCTION_ARGS)
-{
-	Access		access;
-	int64		grace = 0;
-	char	   *token;
-
-	argument_require(fcinfo, 0);
-	argument_require(fcinfo, 2);
-	write_begin("rotate_access_token()");
-	if (PG_ARGISNULL(1))
-		access_source(argument_text(fcinfo, 0), argument_text(fcinfo, 2), false,
-					  &access);
-	else
-		access_provider(argument_text(fcinfo, 0), argument_text(fcinfo, 1),
-						argument_text(fcinfo, 2), PROVIDER_CHANGE, false,
-						&access);
-	if (access.by_old_token)
-		access_deny();
-	refuse_revoked(&access);
-	if (!PG_ARGISNULL(3))
-		grace = argument_duration(fcinfo, 3);
-	token = replace_token(&access, grace);
-	write_end();
-
-	PG_RETURN_TEXT_P(cstring_to_text(token));
-}
-
-/*
- * reset_access_token(source_name text, provider_name text DEFAULT NULL)
- *		returns text: the new token, shown this once
- *
- * For the owner of the extension.  The old token dies at once.
- *
- * Errors: 22004, 42704, 55000 (the provider is revoked).
- */
-Datum
-reset_access_token(PG_FUNCTION_ARGS)
-{
-	Access		access;
-	char	   *token;
-
-	argument_require(fcinfo, 0);
-	write_begin("reset_access_token()");
-	access_owner(argument_text(fcinfo, 0), argument_text(fcinfo, 1), &access);
-	refuse_revoked(&access);
-	token = replace_token(&access, 0);
-	write_end();
-
-	PG_RETURN_TEXT_P(cstring_to_text(token));
 }

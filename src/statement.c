@@ -1,6 +1,6 @@
 /*
  * statement.c
- *		The frame of a call that writes, and the SQL statements in it.
+ *		SQL statements with kept plans, their parameters and results.
  *
  * Functions that write are SECURITY DEFINER with a pinned search_path, so
  * their statements run as the owner of the extension, and unqualified names of
@@ -11,123 +11,106 @@
  * lock sees what that somebody committed (docs/design.md, rule 1).  Plans are
  * generic: all statements here find rows by keys.
  *
- * lock_timeout bounds each wait of PostgreSQL's; a call that waits for several
- * transactions in turn has to keep within it in total.  So while a call runs, a
- * timer of ours adds up how long it has been waiting for locks, and when that is
- * as long as lock_timeout, it pulls forward the timeout of the wait under way.
+ * Parameters are appended in the order of $1, $2, ...; a statement is prepared
+ * for the types that it is first given, and gets no others later.
  */
 #include "postgres.h"
 
-#include "access/parallel.h"
 #include "access/xact.h"
-#include "miscadmin.h"
-#include "storage/proc.h"
-#include "tcop/utility.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
-#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "statement.h"
 
-/* How often to look whether the call is waiting, in milliseconds */
-#define TICK_MS		10
-
-static TimeoutId total_timeout = MAX_TIMEOUTS;
-static int	call_nest_level;	/* of the transaction that the call began in */
-static volatile TimestampTz last_tick;
-static volatile int64 waited;	/* microseconds */
-
-/* Runs in a signal handler. */
-static void
-total_timeout_handler(void)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (get_timeout_active(LOCK_TIMEOUT))
-	{
-		waited += now - last_tick;
-		if (waited >= (int64) LockTimeout * 1000)
-			enable_timeout_after(LOCK_TIMEOUT, 0);
-	}
-	last_tick = now;
-}
-
-static void
-disarm(void)
-{
-	if (total_timeout != MAX_TIMEOUTS)
-		disable_timeout(total_timeout, false);
-}
-
-static void
-disarm_at_abort(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_ABORT)
-		disarm();
-}
-
-static void
-disarm_at_subabort(SubXactEvent event, SubTransactionId mySubid,
-				   SubTransactionId parentSubid, void *arg)
-{
-	/* A subtransaction within the call may fail without ending it. */
-	if (event == SUBXACT_EVENT_ABORT_SUB &&
-		GetCurrentTransactionNestLevel() <= call_nest_level)
-		disarm();
-}
-
-/*
- * Begin a call that writes: not here when nothing may be written (25006), and
- * durable whatever synchronous_commit says.
- */
 void
-write_begin(const char *function)
+param_datum(Parameters *parameters, Oid type, Datum value)
 {
-	PreventCommandIfReadOnly(function);
-	PreventCommandIfParallelMode(function);
-	PreventCommandDuringRecovery(function);
+	int			n = parameters->count++;
 
-	if (total_timeout == MAX_TIMEOUTS)
-	{
-		total_timeout = RegisterTimeout(USER_TIMEOUT, total_timeout_handler);
-		RegisterXactCallback(disarm_at_abort, NULL);
-		RegisterSubXactCallback(disarm_at_subabort, NULL);
-	}
-	call_nest_level = GetCurrentTransactionNestLevel();
-	if (LockTimeout > 0)
-	{
-		waited = 0;
-		last_tick = GetCurrentTimestamp();
-		enable_timeout_every(total_timeout,
-							 TimestampTzPlusMilliseconds(last_tick, TICK_MS),
-							 TICK_MS);
-	}
-
-	ForceSyncCommit();
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	Assert(n < MAX_PARAMETERS);
+	parameters->types[n] = type;
+	parameters->values[n] = value;
+	parameters->nulls[n] = ' ';
 }
 
 void
-write_end(void)
+param_null(Parameters *parameters, Oid type)
 {
-	disarm();
-	SPI_finish();
+	param_datum(parameters, type, (Datum) 0);
+	parameters->nulls[parameters->count - 1] = 'n';
+}
+
+void
+param_int4(Parameters *parameters, int32 value)
+{
+	param_datum(parameters, INT4OID, Int32GetDatum(value));
+}
+
+void
+param_int8(Parameters *parameters, int64 value)
+{
+	param_datum(parameters, INT8OID, Int64GetDatum(value));
+}
+
+/* InvalidOid: null */
+void
+param_oid(Parameters *parameters, Oid value)
+{
+	if (OidIsValid(value))
+		param_datum(parameters, OIDOID, ObjectIdGetDatum(value));
+	else
+		param_null(parameters, OIDOID);
+}
+
+void
+param_time(Parameters *parameters, TimestampTz value)
+{
+	param_datum(parameters, TIMESTAMPTZOID, TimestampTzGetDatum(value));
+}
+
+/* NULL: null */
+void
+param_text(Parameters *parameters, const char *value)
+{
+	if (value == NULL)
+		param_null(parameters, TEXTOID);
+	else
+		param_datum(parameters, TEXTOID, CStringGetTextDatum(value));
+}
+
+void
+param_int2_array(Parameters *parameters, Datum *values, int count)
+{
+	param_datum(parameters, INT2ARRAYOID,
+				PointerGetDatum(construct_array(values, count, INT2OID,
+												sizeof(int16), true,
+												TYPALIGN_SHORT)));
+}
+
+void
+param_time_array(Parameters *parameters, Datum *values, int count)
+{
+	param_datum(parameters, TIMESTAMPTZARRAYOID,
+				PointerGetDatum(construct_array(values, count, TIMESTAMPTZOID,
+												sizeof(int64), FLOAT8PASSBYVAL,
+												TYPALIGN_DOUBLE)));
 }
 
 static SPIPlanPtr
-kept_plan(Statement *statement)
+kept_plan(Statement *statement, Parameters *parameters)
 {
 	if (statement->plan == NULL)
 	{
 		SPIPlanPtr	plan;
 
-		plan = SPI_prepare_cursor(statement->sql, statement->nargs,
-								  statement->argtypes,
-								  CURSOR_OPT_GENERIC_PLAN);
+		plan = SPI_prepare_cursor(statement->sql, parameters->count,
+								  parameters->types, CURSOR_OPT_GENERIC_PLAN);
 		if (plan == NULL)
 			elog(ERROR, "SPI_prepare failed: %s",
 				 SPI_result_code_string(SPI_result));
@@ -135,6 +118,11 @@ kept_plan(Statement *statement)
 			elog(ERROR, "SPI_keepplan failed");
 		statement->plan = plan;
 	}
+#ifdef USE_ASSERT_CHECKING
+	Assert(SPI_getargcount(statement->plan) == parameters->count);
+	for (int i = 0; i < parameters->count; i++)
+		Assert(SPI_getargtypeid(statement->plan, i) == parameters->types[i]);
+#endif
 	return statement->plan;
 }
 
@@ -143,9 +131,9 @@ kept_plan(Statement *statement)
  * until the next one.
  */
 uint64
-statement_run(Statement *statement, Datum *values, const char *nulls)
+statement_run(Statement *statement, Parameters *parameters)
 {
-	return statement_run_in(statement, values, nulls, InvalidSnapshot);
+	return statement_run_in(statement, parameters, InvalidSnapshot);
 }
 
 /*
@@ -153,14 +141,15 @@ statement_run(Statement *statement, Datum *values, const char *nulls)
  * since is seen).
  */
 uint64
-statement_run_in(Statement *statement, Datum *values, const char *nulls,
+statement_run_in(Statement *statement, Parameters *parameters,
 				 Snapshot snapshot)
 {
 	MemoryContext memory = CurrentMemoryContext;
 	int			code;
 
 	SPI_freetuptable(SPI_tuptable);
-	code = SPI_execute_snapshot(kept_plan(statement), values, nulls, snapshot,
+	code = SPI_execute_snapshot(kept_plan(statement, parameters),
+								parameters->values, parameters->nulls, snapshot,
 								InvalidSnapshot, false, true, 0);
 	if (code < 0)
 		elog(ERROR, "SPI_execute_snapshot failed: %s",
@@ -173,33 +162,32 @@ statement_run_in(Statement *statement, Datum *values, const char *nulls,
  * The same by the latest snapshot, whatever the isolation level.
  */
 uint64
-statement_run_latest(Statement *statement, Datum *values, const char *nulls)
+statement_run_latest(Statement *statement, Parameters *parameters)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	uint64		rows = statement_run_in(statement, values, nulls, snapshot);
+	uint64		rows = statement_run_in(statement, parameters, snapshot);
 
 	UnregisterSnapshot(snapshot);
 	return rows;
 }
 
 /*
- * Run statements in a subtransaction, which is rolled back if `attempt` returns
- * false or fails with the tolerated SQLSTATE (0: with none); true: it was not.
- * Any other error is passed on, from outside of the subtransaction.
+ * Run statements in a subtransaction, which is rolled back if `attempt` fails
+ * with the tolerated SQLSTATE; true: it did not.  Any other error is passed on,
+ * from outside of the subtransaction.
  */
 bool
-statements_attempt(bool (*attempt) (void *arg), void *arg, int tolerated)
+statements_attempt(void (*attempt) (void *arg), void *arg, int tolerated)
 {
 	MemoryContext memory = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
-	volatile bool done = false;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(memory);
 	PG_TRY();
 	{
-		done = attempt(arg);
+		attempt(arg);
 	}
 	PG_CATCH();
 	{
@@ -209,7 +197,7 @@ statements_attempt(bool (*attempt) (void *arg), void *arg, int tolerated)
 	}
 	PG_END_TRY();
 
-	if (done)
+	if (error == NULL)
 		ReleaseCurrentSubTransaction();
 	else
 		RollbackAndReleaseCurrentSubTransaction();
@@ -217,13 +205,66 @@ statements_attempt(bool (*attempt) (void *arg), void *arg, int tolerated)
 	CurrentResourceOwner = owner;
 	if (error != NULL && error->sqlerrcode != tolerated)
 		ReThrowError(error);
-	return done;
+	return error == NULL;
 }
 
-/* One value of the last statement's result; columns count from 1. */
-Datum
-statement_result(uint64 row, int column, bool *isnull)
+/* Values of the last statement's result; rows count from 0, columns from 1 */
+
+static Datum
+result_value(uint64 row, int column, bool *isnull)
 {
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
 						 column, isnull);
+}
+
+bool
+result_is_null(uint64 row, int column)
+{
+	bool		isnull;
+
+	(void) result_value(row, column, &isnull);
+	return isnull;
+}
+
+static Datum
+result_not_null(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = result_value(row, column, &isnull);
+
+	Assert(!isnull);
+	return value;
+}
+
+int32
+result_int4(uint64 row, int column)
+{
+	return DatumGetInt32(result_not_null(row, column));
+}
+
+TimestampTz
+result_time(uint64 row, int column)
+{
+	return DatumGetTimestampTz(result_not_null(row, column));
+}
+
+/* Of two columns, the start and the end */
+TimeInterval
+result_interval(uint64 row, int column)
+{
+	TimeInterval interval = {
+		result_time(row, column), result_time(row, column + 1)
+	};
+
+	return interval;
+}
+
+/* NULL for null */
+char *
+result_text(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = result_value(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
 }

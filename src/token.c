@@ -20,20 +20,18 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
+#include "secret.h"
 #include "statement.h"
 #include "token.h"
 
-#define PREFIX_LENGTH	4
-#define RANDOM_BYTES	32
-#define CHECKED_LENGTH	(PREFIX_LENGTH + 2 * RANDOM_BYTES)
-#define TOKEN_LENGTH	(CHECKED_LENGTH + 8)
+#define CHECKED_LENGTH	(TOKEN_PREFIX_LENGTH + 2 * TOKEN_RANDOM_BYTES)
 
 static const char *const prefixes[] = {
-	[TOKEN_SOURCE] = "prs_",
-	[TOKEN_PROVIDER] = "prp_"
+	[TOKEN_SOURCE] = TOKEN_SOURCE_PREFIX,
+	[TOKEN_PROVIDER] = TOKEN_PROVIDER_PREFIX
 };
 
-static Statement random_bytes = {"SELECT partreg._random_bytes()", 0};
+static Statement random_bytes = {"SELECT partreg._random_bytes()"};
 
 /* The checksum of a token's first CHECKED_LENGTH bytes, as it is written. */
 static void
@@ -54,18 +52,19 @@ write_checksum(const char *token, char *checksum)
 char *
 token_make(TokenKind kind)
 {
+	Parameters	none = {0};
 	bytea	   *random;
 	bool		isnull;
 	char	   *token = SPI_palloc(TOKEN_LENGTH + 1);
 
-	statement_run(&random_bytes, NULL, NULL);
+	statement_run(&random_bytes, &none);
 	random = DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[0],
 										   SPI_tuptable->tupdesc, 1, &isnull));
-	if (isnull || VARSIZE_ANY_EXHDR(random) != RANDOM_BYTES)
+	if (isnull || VARSIZE_ANY_EXHDR(random) != TOKEN_RANDOM_BYTES)
 		elog(ERROR, "could not make an access token");
 
-	memcpy(token, prefixes[kind], PREFIX_LENGTH);
-	hex_encode(VARDATA_ANY(random), RANDOM_BYTES, token + PREFIX_LENGTH);
+	memcpy(token, prefixes[kind], TOKEN_PREFIX_LENGTH);
+	hex_encode(VARDATA_ANY(random), TOKEN_RANDOM_BYTES, token + TOKEN_PREFIX_LENGTH);
 	write_checksum(token, token + CHECKED_LENGTH);
 	return token;
 }
@@ -80,28 +79,35 @@ token_parse(const char *token, TokenDigest *digest)
 	char		checksum[9];
 
 	token_digest(token, digest);
-	if (strlen(token) != TOKEN_LENGTH)
+	if (strnlen(token, TOKEN_LENGTH + 1) != TOKEN_LENGTH)
 		return TOKEN_MALFORMED;
 	write_checksum(token, checksum);
 	if (memcmp(checksum, token + CHECKED_LENGTH, 8) != 0)
 		return TOKEN_MALFORMED;
-	if (memcmp(token, prefixes[TOKEN_SOURCE], PREFIX_LENGTH) == 0)
+	if (memcmp(token, prefixes[TOKEN_SOURCE], TOKEN_PREFIX_LENGTH) == 0)
 		return TOKEN_SOURCE;
-	if (memcmp(token, prefixes[TOKEN_PROVIDER], PREFIX_LENGTH) == 0)
+	if (memcmp(token, prefixes[TOKEN_PROVIDER], TOKEN_PREFIX_LENGTH) == 0)
 		return TOKEN_PROVIDER;
 	return TOKEN_MALFORMED;
 }
 
-/* The SHA-256 digest of a token. */
+/*
+ * The SHA-256 digest of a token.  Of what is longer than a token, one byte more
+ * than a token has is enough to tell it from all of them.
+ */
 void
 token_digest(const char *token, TokenDigest *digest)
 {
 	pg_cryptohash_ctx *ctx = pg_cryptohash_create(PG_SHA256);
+	size_t		length = strnlen(token, TOKEN_LENGTH + 1);
 
 	if (pg_cryptohash_init(ctx) < 0 ||
-		pg_cryptohash_update(ctx, (const uint8 *) token, strlen(token)) < 0 ||
+		pg_cryptohash_update(ctx, (const uint8 *) token, length) < 0 ||
 		pg_cryptohash_final(ctx, digest->bytes, sizeof(digest->bytes)) < 0)
-		elog(ERROR, "could not compute the digest of an access token");
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg_internal("could not compute SHA-256 digest: %s",
+								 pg_cryptohash_error(ctx))));
 	pg_cryptohash_free(ctx);
 }
 
@@ -123,67 +129,6 @@ token_digest_equals(const TokenDigest *digest, const bytea *stored)
 	for (size_t i = 0; i < sizeof(digest->bytes); i++)
 		difference |= digest->bytes[i] ^ other[i];
 	return comparable && difference == 0;
-}
-
-/*
- * Where does a string hold what a person or a secret scanner would take for a
- * token, whole or damaged?  NULL: nowhere.
- *
- * That is a prefix with a quarter of a token's random digits in a row behind
- * it, or with most of them among as many characters as a token has; or, without
- * a prefix, more digits in a row than the SHA-256 digests and the like that
- * people write about.  A date behind the letters of a prefix is none.
- */
-const char *
-token_lookalike(const char *string, size_t *length)
-{
-	static const char digits[] = "0123456789abcdefABCDEF";
-	const char *at = string;
-
-	while (*at != '\0')
-	{
-		size_t		row = strspn(at, digits);
-
-		if (row > 2 * RANDOM_BYTES)
-		{
-			*length = row;
-			return at;
-		}
-		if (pg_strncasecmp(at, prefixes[TOKEN_SOURCE], PREFIX_LENGTH) == 0 ||
-			pg_strncasecmp(at, prefixes[TOKEN_PROVIDER], PREFIX_LENGTH) == 0)
-		{
-			const char *body = at + PREFIX_LENGTH;
-			size_t		width = strnlen(body, TOKEN_LENGTH - PREFIX_LENGTH);
-			size_t		many = 0;
-
-			for (size_t i = 0; i < width; i++)
-				many += isxdigit((unsigned char) body[i]) != 0;
-			if (strspn(body, digits) >= RANDOM_BYTES / 2 || many > RANDOM_BYTES)
-			{
-				*length = PREFIX_LENGTH + width + strspn(body + width, digits);
-				return at;
-			}
-		}
-		at += Max(row, 1);
-	}
-	return NULL;
-}
-
-/* Write stars over the digits of whatever looks like a token. */
-void
-token_mask(char *string)
-{
-	const char *found;
-	size_t		length;
-
-	while ((found = token_lookalike(string, &length)) != NULL)
-	{
-		for (string += found - string; length > 0; string++, length--)
-		{
-			if (isxdigit((unsigned char) *string))
-				*string = '*';
-		}
-	}
 }
 
 /* A digest as it is stored. */

@@ -24,7 +24,5 @@ extern TokenKind token_parse(const char *token, TokenDigest *digest);
 extern void token_digest(const char *token, TokenDigest *digest);
 extern bool token_digest_equals(const TokenDigest *digest, const bytea *stored);
 extern Datum token_digest_datum(const TokenDigest *digest);
-extern const char *token_lookalike(const char *string, size_t *length);
-extern void token_mask(char *string);
 
 #endif							/* PARTREG_TOKEN_H */

@@ -80,7 +80,7 @@ compare_int64(const void *a, const void *b)
  * how many they are: close together, or anywhere, with the extreme values now
  * and then.
  */
-static int
+static inline int
 random_points(int64_t *points, int count)
 {
 	bool		close = one_in(2);

@@ -36,6 +36,12 @@ repalloc(void *pointer, Size size)
 	return realloc(pointer, size);
 }
 
+void
+pfree(void *pointer)
+{
+	free(pointer);
+}
+
 /*
  * The interval of `length` cells from cell `from` on.
  */

@@ -10,7 +10,7 @@ import datetime
 
 from model import DAY, SECOND, TIMESTAMP_END, TIMESTAMP_MIN, Step, add_steps, from_local
 
-ZONES = ('Europe/Berlin', 'America/New_York', 'Australia/Lord_Howe', 'UTC')
+ZONES = ('Europe/Berlin', 'America/New_York', 'Australia/Lord_Howe', 'America/Havana', 'Asia/Beirut', 'UTC')
 UNITS = (1, 1, SECOND, 60 * SECOND, 3600 * SECOND, DAY)
 
 

@@ -17,9 +17,11 @@ caller of the method fills in.
 """
 
 import datetime
+import json
 import zoneinfo
 
 TIMESTAMP_MIN = -211813488000000000         # 4714-11-24 00:00:00 BC
+MAX_PARTITIONS = 10000000
 TIMESTAMP_END = 9223371331200000000         # 294277-01-01, not representable
 INFINITY = 2**63 - 1
 MINUS_INFINITY = -2**63
@@ -27,17 +29,57 @@ MINUS_INFINITY = -2**63
 SECOND = 1000000
 DAY = 86400 * SECOND
 
-LEVELS = {'reader': 'R', 'writer': 'RW', 'admin': 'RWA', 'owner': 'RWAO'}
+LEVELS = {'reader': 'R', 'writer': 'RW', 'admin': 'RWA', 'operator': 'RWAX', 'owner': 'RWAXO'}
 WRITES_OF_ADMIN = ('register_source', 'drop_source')
+WRITES_OF_OPERATOR = ('force_fail_partition',)
 WRITES_OF_OWNER = ('reset_access_token',)
+
+# The word for programs that goes with a SQLSTATE, where the model does not say
+# which.  A role that does not exist has none.
+CONDITIONS = {'42501': ('not_allowed',), '42710': ('already_exists',), '22023': ('bad_argument',),
+              '22004': ('bad_argument',),
+              '42704': ('unknown_source', 'unknown_provider', 'unknown_partition', 'bad_argument', None)}
 
 
 class Refused(Exception):
-    """A call fails with this SQLSTATE and changes nothing."""
+    """A call fails with this SQLSTATE and one of these conditions, and changes
+    nothing.  Where it is wrong in several ways, `others` are as good."""
 
-    def __init__(self, sqlstate):
-        super().__init__(sqlstate)
+    def __init__(self, sqlstate, *conditions, others=()):
+        super().__init__(sqlstate, *conditions)
         self.sqlstate = sqlstate
+        self.conditions = conditions or CONDITIONS.get(sqlstate, (None,))
+        self.others = others
+
+    def is_met_by(self, sqlstate, condition):
+        return self.sqlstate == sqlstate and condition in self.conditions \
+            or any(other.is_met_by(sqlstate, condition) for other in self.others)
+
+    def __str__(self):
+        return ' or '.join('%s %s' % (r.sqlstate, '/'.join(map(str, r.conditions))) for r in (self, *self.others))
+
+
+class Anything:
+    """What the contract leaves open."""
+
+    def __eq__(self, other):
+        return True
+
+    def __repr__(self):
+        return '(anything)'
+
+
+ANYTHING = Anything()
+
+
+def held_by_other():
+    """The call names nobody, and somebody else has the lock."""
+    return Refused('55006', 'held_by_other')
+
+
+def lock_lost():
+    """The holder that is named has not the lock."""
+    return Refused('55006', 'lock_lost')
 
 
 class Token:
@@ -83,6 +125,17 @@ class Step:
         self.months = months
         self.days = days
         self.microseconds = microseconds
+
+
+class Details:
+    """A jsonb value; None: an SQL NULL would be meant, and there is no Details."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def usable(self):
+        # As PostgreSQL writes jsonb
+        return isinstance(self.value, dict) and len(json.dumps(self.value, ensure_ascii=False).encode()) <= 8000
 
 
 class Lease:
@@ -133,14 +186,20 @@ def to_local(timestamp, zone):
 
 
 def from_local(local, zone):
-    """A local time that comes twice is the later one (standard time); one that
-    the clocks skip is counted on from before the change."""
-    first = local.replace(tzinfo=zoneinfo.ZoneInfo(zone), fold=0)
-    second = first.replace(fold=1)
-    if first.utcoffset() > second.utcoffset():
-        first = second
-    since_epoch = first.astimezone(datetime.timezone.utc) - EPOCH
-    return since_epoch // datetime.timedelta(microseconds=1)
+    """The first instant at which the clock shows a local time or has passed it."""
+    early, late = sorted(
+        (local.replace(tzinfo=zoneinfo.ZoneInfo(zone), fold=fold).astimezone(datetime.timezone.utc)
+         - EPOCH) // datetime.timedelta(microseconds=1) for fold in (0, 1))
+    if to_local(early, zone) >= local:
+        return early
+    # Clocks skip it, somewhere between the two.
+    while late - early > 1:
+        middle = (early + late) // 2
+        if to_local(middle, zone) >= local:
+            late = middle
+        else:
+            early = middle
+    return late
 
 
 def month_later(local, months):
@@ -155,11 +214,13 @@ def month_later(local, months):
 
 def add_steps(start, step, count, zone):
     """start + count * step, by the calendar of the zone."""
-    if step.months:
-        start = from_local(month_later(to_local(start, zone), count * step.months), zone)
-    if step.days:
-        start = from_local(to_local(start, zone)
-                           + datetime.timedelta(days=count * step.days), zone)
+    if count and (step.months or step.days):
+        local = to_local(start, zone)
+        midnight = datetime.datetime(local.year, local.month, local.day)
+        if from_local(midnight, zone) == start:
+            local = midnight
+        local = month_later(local, count * step.months)
+        start = from_local(local + datetime.timedelta(days=count * step.days), zone)
     return start + count * step.microseconds
 
 
@@ -208,6 +269,8 @@ class Partition:
         self.holder = None
         self.lease = None                   # a Lease
         self.reason = None
+        self.last = None, None              # the last change of state: what, by which holder
+        self.details = None                 # of its last unlock
         self.born = version                 # told apart from its namesakes, and
         self.since = version                # this state from earlier ones
 
@@ -218,11 +281,12 @@ class Partition:
 
 
 class Source:
-    def __init__(self, name, owner, rule, token, points):
+    def __init__(self, name, owner, rule, token, points, trusted_role=None):
         self.name = name
         self.owner = owner
         self.rule = rule
         self.token = token
+        self.trusted_role = trusted_role
         self.old_token = None
         self.points = points
         self.number = {point: i for i, point in enumerate(points)}
@@ -374,12 +438,13 @@ def same_obstacles(expected, got):
 
 class Registry:
     def __init__(self, levels, members):
-        """levels: role -> reader, writer, admin or owner;
+        """levels: role -> reader, writer, admin, operator or owner;
         members: role -> the roles it may use (itself not named)."""
         self.levels = levels
         self.members = members
+        self.source_roles = True            # a source may have a trusted role
         self.sources = {}
-        # (call, source, event, provider, start, end, actor, holder, reason)
+        # (call, source, event, provider, start, end, actor, holder, reason, details)
         self.events = []
         self.calls = 0      # what one call did to many partitions has no order
         self.actor = None   # the caller of the call under way
@@ -401,16 +466,19 @@ class Registry:
         self.versions += 1
         return self.versions
 
-    def event(self, source, event, provider=None, partition=None, holder=None, reason=None):
+    def event(self, source, event, provider=None, partition=None, holder=None, reason=None, details=None):
         start, end = (partition.start, partition.end) if partition else (None, None)
-        self.events.append((self.calls, source.name, event, provider, start, end, self.actor, holder, reason))
+        self.events.append((self.calls, source.name, event, provider, start, end, self.actor, holder, reason,
+                            details))
 
     def permitted(self, caller, function):
         self.actor = caller
         self.calls += 1
-        needs = 'A' if function in WRITES_OF_ADMIN else 'O' if function in WRITES_OF_OWNER else 'W'
+        needs = ('A' if function in WRITES_OF_ADMIN else 'O' if function in WRITES_OF_OWNER else
+                 'X' if function in WRITES_OF_OPERATOR else 'W')
         if needs not in LEVELS[self.levels[caller]]:
-            raise Refused('42501')
+            # PostgreSQL's own error, without a word for programs
+            raise Refused('42501', None)
 
     def check_role(self, role):
         if role is not None and role not in self.levels:
@@ -424,26 +492,31 @@ class Registry:
         return token is not None and (token is thing.token or token is thing.old_token)
 
     def source_owner(self, source_name, token):
-        """The source whose own token this is."""
+        """The source whose own token this is, or whose trusted role the caller."""
+        if not self.source_roles:
+            required(token)
         source = self.sources.get(source_name)
-        if source is None or not self.is_token_of(token, source):
+        if source is None or not self.is_token_of(token, source) \
+                and not (token is None and self.may_use(self.actor, source.trusted_role)):
             raise Refused('42501')
         return source
 
     def writer(self, caller, source_name, provider_name, token):
-        """(source, whether it was the source token) of a write on a partition."""
+        """(source, whether it was by the source's right) of a write on a partition."""
         source = self.sources.get(source_name)
         if source is None:
             raise Refused('42501')
         provider = source.providers.get(provider_name)
-        if self.is_token_of(token, source):
+        if token is None and provider is not None and not provider.revoked \
+                and self.may_use(caller, provider.trusted_role):
+            # Trusted for both, it acts as the provider.
+            return source, False
+        if self.is_token_of(token, source) or token is None and self.may_use(caller, source.trusted_role):
             if provider is None:
-                raise Refused('42704')
+                raise Refused('42704', 'unknown_provider')
             return source, True
         if provider is None or provider.revoked:
             raise Refused('42501')
-        if token is None and self.may_use(caller, provider.trusted_role):
-            return source, False
         if not self.is_token_of(token, provider):
             raise Refused('42501')
         return source, False
@@ -453,23 +526,26 @@ class Registry:
         start, end = finite(during)
         partition = source.partitions.get((provider_name, start, end))
         if partition is None:
-            raise Refused('42704')
+            raise Refused('42704', 'unknown_partition')
         return partition
 
     @staticmethod
     def within(source, provider_name, during):
         """(the provider's partitions within, whether others merely overlap)"""
-        instants = source.instants(*finite(during))
+        if during.limits() is None:
+            raise Refused('22023')
+        instants = source.instants(*during.half_open())
         own = [p for p in source.partitions.values() if p.provider == provider_name]
         inside = [p for p in own if p.instants <= instants]
         partly = any(p.instants & instants and not p.instants <= instants for p in own)
         if not inside:
-            raise Refused('42704')
+            raise Refused('42704', 'unknown_partition')
         return sorted(inside, key=lambda p: (p.start, p.end)), partly
 
     # -- sources and providers
 
-    def register_source(self, caller, source_name, owner, rule='any', points=None):
+    def register_source(self, caller, source_name, owner, rule='any', trusted_role=None, if_not_exists=None,
+                        points=None):
         self.permitted(caller, 'register_source')
         required(source_name, owner)
         rule = 'any' if rule is None else rule
@@ -477,19 +553,28 @@ class Registry:
         check_name(owner)
         if rule not in ('any', 'all'):
             raise Refused('22023')
+        self.check_role(trusted_role)
         if source_name in self.sources:
+            if if_not_exists:
+                return None
             raise Refused('42710')
         token = Token('prs')
-        source = Source(source_name, owner, rule, token, points)
+        source = Source(source_name, owner, rule, token, points, trusted_role)
         self.sources[source_name] = source
         self.event(source, 'register_source')
         return token
 
-    def register_provider(self, caller, provider_name, access_token, trusted_role=None, effective=None):
+    def register_provider(self, caller, provider_name, access_token=None, trusted_role=None, effective=None,
+                          source_name=None):
         self.permitted(caller, 'register_provider')
-        required(provider_name, access_token)
-        source = next((s for s in self.sources.values() if self.is_token_of(access_token, s)), None)
-        if source is None:
+        required(provider_name)
+        if access_token is None:
+            if source_name is None:
+                raise Refused('22004', others=(Refused('42501'),))
+            source = self.source_owner(source_name, None)
+        else:
+            source = next((s for s in self.sources.values() if self.is_token_of(access_token, s)), None)
+        if source is None or source_name not in (None, source.name):
             raise Refused('42501')
         check_name(provider_name)
         self.check_role(trusted_role)
@@ -503,16 +588,16 @@ class Registry:
         self.event(source, 'register_provider', provider_name)
         return token
 
-    def set_owner(self, caller, source_name, owner, access_token):
+    def set_owner(self, caller, source_name, owner, access_token=None):
         self.permitted(caller, 'set_owner')
-        required(source_name, owner, access_token)
+        required(source_name, owner)
         source = self.source_owner(source_name, access_token)
         check_name(owner)
         source.owner = owner
 
-    def set_readiness_rule(self, caller, source_name, rule, access_token):
+    def set_readiness_rule(self, caller, source_name, rule, access_token=None):
         self.permitted(caller, 'set_readiness_rule')
-        required(source_name, rule, access_token)
+        required(source_name, rule)
         source = self.source_owner(source_name, access_token)
         if rule not in ('any', 'all'):
             raise Refused('22023')
@@ -527,9 +612,9 @@ class Registry:
             raise Refused('42704')
         return source, source.providers[provider_name]
 
-    def set_effective(self, caller, source_name, provider_name, effective, access_token):
+    def set_effective(self, caller, source_name, provider_name, effective, access_token=None):
         self.permitted(caller, 'set_effective')
-        required(source_name, provider_name, effective, access_token)
+        required(source_name, provider_name, effective)
         source, provider = self.change_provider(source_name, provider_name, access_token)
         before = provider.limits()
         provider.effective = effective
@@ -538,12 +623,19 @@ class Registry:
         if provider.limits() != before:
             self.event(source, 'change_provider', provider_name)
 
-    def set_trusted_role(self, caller, source_name, provider_name, trusted_role, access_token):
+    def set_trusted_role(self, caller, source_name, provider_name, trusted_role, access_token=None):
         self.permitted(caller, 'set_trusted_role')
-        required(source_name, provider_name, access_token)
+        required(source_name)
+        if provider_name is None:
+            source = self.source_owner(source_name, access_token)
+            self.check_role(trusted_role)
+            if source.trusted_role != trusted_role:
+                source.trusted_role = trusted_role
+                self.event(source, 'change_provider')
+            return
         source, provider = self.change_provider(source_name, provider_name, access_token)
         if provider.revoked:
-            raise Refused('55000')
+            raise Refused('55000', 'provider_revoked')
         self.check_role(trusted_role)
         if provider.trusted_role != trusted_role:
             provider.trusted_role = trusted_role
@@ -561,7 +653,7 @@ class Registry:
             if whose is None:
                 raise Refused('42704')
             if whose.revoked:
-                raise Refused('55000')
+                raise Refused('55000', 'provider_revoked')
         whose.token = Token('prs' if whose is source else 'prp')
         whose.old_token = None
         self.event(source, 'rotate', provider_name)
@@ -586,7 +678,7 @@ class Registry:
             # In its grace it is good for all but this.
             raise Refused('42501')
         if whose is not source and whose.revoked:
-            raise Refused('55000')
+            raise Refused('55000', 'provider_revoked')
         if grace is not None and grace.microseconds is None:
             raise Refused('22023')
         whose.old_token = whose.token if grace is not None and grace.microseconds > 0 else None
@@ -594,12 +686,12 @@ class Registry:
         self.event(source, 'rotate', provider_name)
         return whose.token
 
-    def revoke_provider(self, caller, source_name, provider_name, access_token, now=None):
+    def revoke_provider(self, caller, source_name, provider_name, access_token=None, now=None):
         self.permitted(caller, 'revoke_provider')
-        required(source_name, provider_name, access_token)
+        required(source_name, provider_name)
         source, provider = self.change_provider(source_name, provider_name, access_token)
         if provider.revoked:
-            raise Refused('42704')
+            raise Refused('42704', 'unknown_provider', 'provider_revoked')
         provider.revoked = True
         provider.token = provider.old_token = provider.trusted_role = None
         provider.ends_now_at_latest = now
@@ -609,12 +701,13 @@ class Registry:
             if p.provider == provider_name and p.state == 'locked':
                 p.state = 'failed'
                 p.lease = None
+                p.last = 'revoke', p.holder
                 p.since = self.version()
                 self.event(source, 'fail', provider_name, p, p.holder, 'provider revoked')
 
-    def drop_source(self, caller, source_name, access_token):
+    def drop_source(self, caller, source_name, access_token=None):
         self.permitted(caller, 'drop_source')
-        required(source_name, access_token)
+        required(source_name)
         source = self.source_owner(source_name, access_token)
         del self.sources[source_name]
         self.event(source, 'drop_source')
@@ -659,88 +752,228 @@ class Registry:
             zoneinfo.ZoneInfo('UTC' if time_zone is None else time_zone)
         except (ValueError, zoneinfo.ZoneInfoNotFoundError):
             raise Refused('22023') from None
-        bounds = [start]
+        if not step.months and not step.days and (end - start) // step.microseconds > MAX_PARTITIONS:
+            raise Refused('22023')
+        bounds, count = [start], 0
         while bounds[-1] < end:
-            bounds.append(add_steps(start, step, len(bounds), time_zone or 'UTC'))
+            count += 1
+            bound = add_steps(start, step, count, time_zone or 'UTC')
+            if bound > bounds[-1]:
+                bounds.append(bound)
         if bounds[-1] != end:
             raise Refused('22023')
         return bounds
 
     def lock_partition(self, caller, source_name, provider_name, during, access_token=None,
-                       holder=None, lease=None, reason=None):
+                       holder=None, lease=None, reason=None, register=None):
         self.permitted(caller, 'lock_partition')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        partition = self.partition(source, provider_name, during)
-        self.usable(holder, lease)
-        return self.lock(source, partition, holder or caller, lease, reason, override)
+        key = provider_name, *finite(during)
+
+        def free():
+            if not register or key in source.partitions:
+                self.check_free(self.partition(source, provider_name, during), holder or caller, override)
+
+        self.either(free, lambda: self.usable(holder, lease))
+        self.add(source, *key)
+        return self.lock(source, source.partitions[key], holder or caller, lease, reason, override)
 
     def lock_partitions(self, caller, source_name, provider_name, during, access_token=None,
                         holder=None, lease=None, reason=None):
         self.permitted(caller, 'lock_partitions')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        self.usable(holder, lease)
-        inside, self.warned = self.within(source, provider_name, during)
+
+        def free():
+            inside, partly = self.within(source, provider_name, during)
+            for p in inside:
+                self.check_free(p, holder or caller, override)
+            return inside, partly
+
+        (inside, self.warned), _ = self.either(free, lambda: self.usable(holder, lease))
         return self.all_or_nothing(
             lambda p: self.lock(source, p, holder or caller, lease, reason, override), inside)
 
     def unlock_partition(self, caller, source_name, provider_name, during, access_token=None,
-                         holder=None):
+                         holder=None, register=None, details=None):
         self.permitted(caller, 'unlock_partition')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        partition = self.partition(source, provider_name, during)
-        self.usable(holder)
-        return self.unlock(source, partition, holder or caller, override)
+        key = provider_name, *finite(during)
+
+        def own():
+            if not register or key in source.partitions:
+                self.check_unlock(self.partition(source, provider_name, during), caller, holder, override)
+            elif holder is not None and not override:
+                # What is new was never locked.
+                raise lock_lost()
+
+        self.either(own, lambda: self.usable(holder, details=details))
+        self.add(source, *key)
+        return self.unlock(source, source.partitions[key], caller, holder, override, details)
 
     def unlock_partitions(self, caller, source_name, provider_name, during, access_token=None,
-                          holder=None):
+                          holder=None, details=None):
         self.permitted(caller, 'unlock_partitions')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        self.usable(holder)
-        inside, self.warned = self.within(source, provider_name, during)
+        (inside, self.warned), _ = self.either(lambda: self.within(source, provider_name, during),
+                                               lambda: self.usable(holder, details=details))
         return self.all_or_nothing(
-            lambda p: self.unlock(source, p, holder or caller, override), inside)
-
-    def all_or_nothing(self, change, partitions):
-        before, events = [vars(p).copy() for p in partitions], len(self.events)
-        try:
-            return sum([change(p) for p in partitions])
-        except Refused:
-            for p, attributes in zip(partitions, before):
-                vars(p).update(attributes)
-            del self.events[events:]
-            raise
+            lambda p: self.unlock(source, p, caller, holder, override, details), inside)
 
     def fail_partition(self, caller, source_name, provider_name, during, access_token=None,
-                       reason=None, holder=None):
+                       holder=None, reason=None):
         self.permitted(caller, 'fail_partition')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        partition = self.partition(source, provider_name, during)
-        self.usable(holder)
-        return self.fail(source, partition, holder or caller, reason, override)
+        partition, _ = self.either(lambda: self.partition(source, provider_name, during),
+                                   lambda: self.usable(holder))
+        return self.fail(source, partition, caller, holder, reason, override)
 
-    def retire_partition(self, caller, source_name, provider_name, during, access_token=None):
+    def fail_partitions(self, caller, source_name, provider_name, during, access_token=None,
+                        holder=None, reason=None):
+        self.permitted(caller, 'fail_partitions')
+        required(source_name, provider_name, during)
+        source, override = self.writer(caller, source_name, provider_name, access_token)
+        (inside, self.warned), _ = self.either(lambda: self.within(source, provider_name, during),
+                                               lambda: self.usable(holder))
+        return self.all_or_nothing(
+            lambda p: self.fail(source, p, caller, holder, reason, override), inside)
+
+    def force_fail_partition(self, caller, source_name, provider_name, during, reason):
+        self.permitted(caller, 'force_fail_partition')
+        required(source_name, provider_name, during, reason)
+        if source_name not in self.sources:
+            raise Refused('42704', 'unknown_source')
+        source = self.sources[source_name]
+        if provider_name not in source.providers:
+            raise Refused('42704', 'unknown_provider')
+        p = self.partition(source, provider_name, during)
+        if p.state == 'failed':
+            return False
+        self.becomes_failed(source, p, 'force_fail', caller, reason)
+        return True
+
+    def retire_partition(self, caller, source_name, provider_name, during, access_token=None, holder=None):
         self.permitted(caller, 'retire_partition')
         required(source_name, provider_name, during)
         source, override = self.writer(caller, source_name, provider_name, access_token)
-        p = self.partition(source, provider_name, during)
-        if p.state == 'locked' and p.holder != caller and not override:
-            raise Refused('55006')
-        del source.partitions[p.provider, p.start, p.end]
-        source.changed()
-        self.event(source, 'retire', p.provider, p)
-        return True
+        p, _ = self.either(lambda: self.partition(source, provider_name, during),
+                           lambda: self.usable(holder))
+        return self.retire(source, p, caller, holder, override)
+
+    def retire_partitions(self, caller, source_name, provider_name, during, access_token=None, holder=None):
+        self.permitted(caller, 'retire_partitions')
+        required(source_name, provider_name, during)
+        source, override = self.writer(caller, source_name, provider_name, access_token)
+        (inside, self.warned), _ = self.either(lambda: self.within(source, provider_name, during),
+                                               lambda: self.usable(holder))
+        before = dict(source.partitions)
+        try:
+            return self.all_or_nothing(lambda p: self.retire(source, p, caller, holder, override), inside)
+        except Refused:
+            source.partitions = before
+            source.changed()
+            raise
+
+    def renew_lease(self, caller, source_name, provider_name, during, lease, access_token=None, holder=None):
+        self.permitted(caller, 'renew_lease')
+        required(source_name, provider_name, during, lease)
+        source, _ = self.writer(caller, source_name, provider_name, access_token)
+
+        def locked():
+            p = self.partition(source, provider_name, during)
+            if not self.has_lock(p, holder or caller):
+                raise lock_lost()
+            return p
+
+        p, _ = self.either(locked, lambda: self.usable(holder, lease))
+        p.lease = lease
+        return lease
+
+    def renew_leases(self, caller, source_name, provider_name, during, lease, access_token=None, holder=None):
+        self.permitted(caller, 'renew_leases')
+        required(source_name, provider_name, during, lease)
+        source, _ = self.writer(caller, source_name, provider_name, access_token)
+        # Whether it warns of locks that merely overlap is left open.
+        self.warned = ANYTHING
+
+        def own():
+            try:
+                inside, _ = self.within(source, provider_name, during)
+            except Refused as refused:
+                if refused.sqlstate == '22023':
+                    raise
+                # Nothing there: nothing of the holder's, either.
+                raise Refused('55006', 'lock_lost', others=(refused,)) from None
+            locks = [p for p in inside if self.has_lock(p, holder or caller)]
+            if not locks:
+                raise lock_lost()
+            return locks
+
+        locks, _ = self.either(own, lambda: self.usable(holder, lease))
+        for p in locks:
+            p.lease = lease
+        return len(locks)
+
+    def all_or_nothing(self, change, partitions):
+        before, events = [vars(p).copy() for p in partitions], len(self.events)
+        done, refusals = [], []
+        for p in partitions:
+            try:
+                done.append(change(p))
+            except Refused as refused:
+                refusals.append(refused)
+        if refusals:
+            for p, attributes in zip(partitions, before):
+                vars(p).update(attributes)
+            del self.events[events:]
+            # It is refused for any of them.
+            raise Refused(refusals[0].sqlstate, *refusals[0].conditions, others=refusals[1:])
+        return sum(done)
 
     @staticmethod
-    def usable(holder, lease=None):
+    def either(*checks):
+        """What the checks return.  Where a call is wrong in several ways, each is as good."""
+        found, refusals = [], []
+        for check in checks:
+            try:
+                found.append(check())
+            except Refused as refused:
+                refusals.append(refused)
+        if refusals:
+            raise Refused(refusals[0].sqlstate, *refusals[0].conditions,
+                          others=(*refusals[0].others, *refusals[1:]))
+        return found
+
+    @staticmethod
+    def usable(holder, lease=None, details=None):
         if holder is not None:
             check_name(holder)
         if lease is not None and lease.microseconds is None:
             raise Refused('22023')
+        if details is not None and not details.usable():
+            raise Refused('22023')
+
+    # -- who has the lock, and what was done last
+
+    @staticmethod
+    def has_lock(p, holder):
+        return p.state == 'locked' and p.holder == holder
+
+    def check_unclaimed(self, p, caller):
+        """A call that names no holder claims nothing; but another's lock is another's."""
+        if p.state == 'locked' and p.holder != caller:
+            raise held_by_other()
+
+    @staticmethod
+    def check_free(p, holder, override):
+        """Free, its own, or with a lease that is over."""
+        if p.state == 'locked' and p.holder != holder and not override \
+                and (p.lease is None or p.lease.microseconds > 0):
+            raise held_by_other()
 
     def lock(self, source, p, holder, lease, reason, override):
         event = 'lock'
@@ -749,35 +982,68 @@ class Registry:
                 p.lease = lease
                 p.reason = p.reason if reason is None else cut_reason(reason)
                 return False
-            if not override and (p.lease is None or p.lease.microseconds > 0):
-                raise Refused('55006')
+            self.check_free(p, holder, override)
             event = 'take_over'
         p.state, p.holder, p.lease, p.reason = 'locked', holder, lease, cut_reason(reason)
+        p.last = event, holder
         p.since = self.version()
         source.changed()
         self.event(source, event, p.provider, p, holder, p.reason)
         return True
 
-    def unlock(self, source, p, holder, override):
+    def check_unlock(self, p, caller, holder, override):
+        if not override and holder is None:
+            self.check_unclaimed(p, caller)
+        elif not override and not self.has_lock(p, holder):
+            if p.last == ('unlock', holder):
+                raise Refused('55000', 'done_already')
+            raise lock_lost()
+
+    def unlock(self, source, p, caller, holder, override, details=None):
+        self.check_unlock(p, caller, holder, override)
+        details = details and details.value
         if p.state == 'unlocked':
+            # Nothing was claimed, or it would have been refused.
+            if details is not None and details != p.details:
+                self.event(source, 'unlock', p.provider, p, holder or caller, details=details)
+                p.details = details
             return False
-        if p.state == 'locked' and p.holder != holder and not override:
-            raise Refused('55006')
         p.state, p.ever_unlocked = 'unlocked', True
         p.holder = p.lease = p.reason = None
+        p.details = details
+        p.last = 'unlock', holder or caller
         source.changed()
-        self.event(source, 'unlock', p.provider, p, holder)
+        self.event(source, 'unlock', p.provider, p, holder or caller, details=details)
         return True
 
-    def fail(self, source, p, holder, reason, override):
+    def fail(self, source, p, caller, holder, reason, override):
+        if not override and holder is None:
+            self.check_unclaimed(p, caller)
+        elif not override and not self.has_lock(p, holder) \
+                and p.last not in (('unlock', holder), ('fail', holder)):
+            raise lock_lost()
         if p.state == 'failed':
+            p.reason = p.reason if reason is None else cut_reason(reason)
             return False
-        if p.state == 'locked' and p.holder != holder and not override:
-            raise Refused('55006')
+        self.becomes_failed(source, p, 'fail', holder or caller, reason)
+        return True
+
+    def becomes_failed(self, source, p, event, holder, reason):
         p.state, p.holder, p.lease, p.reason = 'failed', holder, None, cut_reason(reason)
+        p.last = event, holder
         p.since = self.version()
         source.changed()
-        self.event(source, 'fail', p.provider, p, holder, p.reason)
+        self.event(source, event, p.provider, p, holder, p.reason)
+
+    def retire(self, source, p, caller, holder, override):
+        if not override and holder is None:
+            self.check_unclaimed(p, caller)
+        elif not override and not self.has_lock(p, holder):
+            raise lock_lost()
+        del source.partitions[p.provider, p.start, p.end]
+        source.changed()
+        # Whom the event names, the contract leaves open.
+        self.event(source, 'retire', p.provider, p, ANYTHING)
         return True
 
     # -- questions

@@ -6,9 +6,10 @@ server's binary format, so that neither TimeZone nor DateStyle matters.
 """
 
 import itertools
+import json
 import struct
 
-from model import DAY, INFINITY, MINUS_INFINITY, Lease, Range, Step, Token
+from model import DAY, INFINITY, MINUS_INFINITY, Details, Lease, Range, Step, Token
 
 TIMES = {}
 
@@ -85,6 +86,8 @@ def literal(value, variables=False):
             else string(value.text)
     if isinstance(value, Lease):
         return string(value.text)
+    if isinstance(value, Details):
+        return string(json.dumps(value.value, ensure_ascii=False)) + '::jsonb'
     if isinstance(value, Step):
         return string('%d months %d days %d microseconds'
                       % (value.months, value.days, value.microseconds))

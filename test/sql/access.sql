@@ -115,7 +115,7 @@ SELECT partreg.register_partition('access', 'trusting', '[2024-01-01, 2024-01-02
 SELECT partreg.set_owner('access', 'me', :'other_token');
 
 -- Trust follows the role: revoked membership, another trusted role, none, a
--- role that was renamed or is gone.
+-- role that was renamed (and see trusted_role.sql).
 REVOKE regress_access_trusted FROM regress_access_member;
 SET SESSION AUTHORIZATION regress_access_member;
 SELECT pg_temp.outcomes('trusting');
@@ -151,6 +151,8 @@ SELECT holder FROM partreg.locks WHERE source_name = 'access';
 SELECT event, actor, holder FROM partreg.events WHERE source_name = 'access' ORDER BY event_id DESC LIMIT 1;
 RESET SESSION AUTHORIZATION;
 
+-- verify() would find trusted roles that do not exist.
+SELECT count(partreg.drop_source(name, partreg.reset_access_token(name))) > 0 AS dropped FROM partreg.source WHERE name ILIKE 'access%';
 SET client_min_messages = error;
 DROP FUNCTION pg_temp.lock_it, pg_temp.as_definer;
 DROP OWNED BY regress_access_trusted, regress_access_member, regress_access_indirect, regress_access_noinherit,

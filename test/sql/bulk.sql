@@ -67,19 +67,17 @@ SELECT partreg.register_partitions('bulk', 'Europe/Berlin', '[2025-03-01 00:00+0
 SELECT count(*) AS hours_of_march FROM partreg.partitions
 WHERE source_name = 'bulk' AND provider_name = 'Europe/Berlin' AND start_at >= '2025-02-01' AND end_at - start_at = '1 hour';
 
--- More steps than can be counted; calendar steps beyond the last timestamp.
+-- More steps than one call makes; calendar steps beyond the last timestamp.
 SELECT partreg.register_partitions('bulk', 'a', '[4714-11-24 00:00:00 BC, 294276-12-31 23:59:59.999999)', '1 microsecond', :'a');
 SELECT partreg.register_partitions('bulk', 'a', '[294276-12-01, 294276-12-31 23:00)', '1 month', :'a');
 SELECT partreg.register_partitions('bulk', 'a', '[2024-01-01, 2024-01-02)', '178000000 years', :'a');
 
--- No step, steps that lead nowhere, zones that are none; the setting is what
--- it was after an error, too.
+-- No step, steps that lead nowhere, zones that are none.
 SELECT partreg.register_partitions('bulk', 'a', '[2024-03-01, 2024-03-02)', '0', :'a');
 SELECT partreg.register_partitions('bulk', 'a', '[2024-03-01, 2024-03-02)', '-1 day', :'a');
 SELECT partreg.register_partitions('bulk', 'a', '[2024-03-01, 2024-03-02)', '1 month -1 day', :'a');
 SELECT partreg.register_partitions('bulk', 'a', '[2024-03-01, 2024-03-02)', '1 day', :'a', 'Europe/Atlantis');
 SELECT partreg.register_partitions('bulk', 'a', '[2024-03-01, 2024-03-02)', '1 day', :'a', '');
-SHOW timezone;
 
 -- lock_partitions: what lies within, of this provider; what merely overlaps is
 -- left alone with a WARNING; how many are newly mine.
@@ -108,7 +106,7 @@ SELECT partreg.unlock_partitions('bulk', 'b', '[2024-07-01, 2024-08-01)', :'b', 
 
 -- Whose lease is over is taken over; failed ones are locked; all or nothing
 -- where somebody else holds one of them.
-SELECT partreg.fail_partition('bulk', 'b', '[2024-06-04, 2024-06-05)', :'b', 'disk full', 'me');
+SELECT partreg.fail_partition('bulk', 'b', '[2024-06-04, 2024-06-05)', :'b', 'me', 'disk full');
 SELECT partreg.lock_partition('bulk', 'b', '[2024-06-09, 2024-06-10)', :'source_token', 'somebody else', '1 day');
 SELECT partreg.lock_partitions('bulk', 'b', '[2024-06-01, 2024-06-11)', :'b', 'you', NULL, 'mine now');
 SELECT partreg.unlock_partitions('bulk', 'b', '[2024-06-01, 2024-06-11)', :'b', 'me');
@@ -137,6 +135,7 @@ SELECT state, holder, reason, count(*) FROM b GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 SELECT partreg.unlock_partitions('bulk', 'b', '[2024-06-01, 2024-06-03)', :'b', 'third');
 SELECT partreg.fail_partition('bulk', 'b', '[2024-06-02, 2024-06-03)', :'b');
 SELECT partreg.unlock_partitions('bulk', 'b', '[2024-06-01, 2024-06-05)', :'b', 'third');
+SELECT partreg.unlock_partitions('bulk', 'b', '[2024-06-01, 2024-06-05)', :'source_token', 'third');
 SELECT partreg.unlock_partitions('bulk', 'b', '[2024-06-01, 2024-06-05)', :'b');
 SELECT * FROM b;
 SELECT partreg.check_readiness('bulk', '[2024-06-01, 2024-06-05)');
@@ -156,6 +155,60 @@ SELECT partreg.check_readiness('bulk', '[2021-01-01, 2021-01-09)'), partreg.chec
 SELECT state, count(*) FROM partreg.partitions WHERE source_name = 'bulk' AND provider_name = 'many' GROUP BY 1;
 SELECT event, count(*), count(DISTINCT during) FROM partreg.events WHERE source_name = 'bulk' AND provider_name = 'many' GROUP BY 1 ORDER BY 1;
 SELECT * FROM partreg.verify('bulk');
+
+-- renew_leases, fail_partitions, retire_partitions; ranges without bounds.
+\set VERBOSITY terse
+SELECT partreg.register_source('bulk day', 'team') AS day_token \gset
+SELECT partreg.register_provider('d', :'day_token') AS d \gset
+CREATE TEMP VIEW d AS
+    SELECT p.start_at::date AS day, p.state, l.holder, l.reason, l.lease_expires_at IS NOT NULL AS leased
+    FROM partreg.partitions p
+    LEFT JOIN partreg.locks l ON l.source_name = p.source_name AND l.provider_name = p.provider_name
+                             AND l.during = tstzrange(p.start_at, p.end_at)
+    WHERE p.source_name = 'bulk day' ORDER BY 1;
+SELECT partreg.register_partitions('bulk day', 'd', '[2024-01-01, 2024-01-09)', '1 day', :'d');
+SELECT partreg.lock_partitions('bulk day', 'd', '[2024-01-03,)', :'d', 'a');
+SELECT partreg.lock_partition('bulk day', 'd', '[2024-01-01, 2024-01-02)', :'d', 'b');
+SELECT partreg.renew_leases('bulk day', 'd', '(,)', '1 hour', :'d', 'a');
+SELECT partreg.renew_leases('bulk day', 'd', '[2024-01-01, 2024-01-03)', '1 hour', :'d', 'a');
+SELECT partreg.renew_leases('bulk day', 'd', '(,)', '1 hour', :'d');
+SELECT * FROM d;
+SELECT partreg.fail_partitions('bulk day', 'd', '[2024-01-01,)', :'d', 'a', 'all of them');
+SELECT partreg.fail_partitions('bulk day', 'd', '[2024-01-03, 2024-01-05)', :'d', 'a', 'row count');
+SELECT partreg.fail_partitions('bulk day', 'd', '[2024-01-03, 2024-01-06)', :'d', 'a', 'another reason');
+SELECT partreg.unlock_partitions('bulk day', 'd', '[2024-01-03, 2024-01-06)', :'d', 'a');
+SELECT partreg.unlock_partitions('bulk day', 'd', '[2024-01-06, 2024-01-08)', :'d', 'a', '{"rows": 5}');
+SELECT partreg.unlock_partitions('bulk day', 'd', '[2024-01-06, 2024-01-09)', :'d', 'a');
+SELECT partreg.fail_partitions('bulk day', 'd', '[2024-01-07, 2024-01-09)', :'d', 'a', 'a false alarm');
+SELECT * FROM d;
+-- One that was registered after the others were locked is judged, too.
+SELECT partreg.register_partition('bulk day', 'd', '[2024-01-06 12:00, 2024-01-06 13:00)', :'d');
+SELECT partreg.lock_partition('bulk day', 'd', '[2024-01-06, 2024-01-07)', :'d', 'a');
+SELECT set_config('regress.token', :'d', false) IS NOT NULL AS kept;
+DO $$
+DECLARE
+    hint text;
+BEGIN
+    PERFORM partreg.unlock_partitions('bulk day', 'd', '[2024-01-06, 2024-01-07)', current_setting('regress.token'), 'a');
+EXCEPTION WHEN object_in_use THEN
+    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+    RAISE WARNING '%, hint: %', SQLERRM, hint;
+END;
+$$;
+SELECT partreg.retire_partitions('bulk day', 'd', '[2024-01-06, 2024-01-07)', :'d', 'a');
+SELECT partreg.retire_partitions('bulk day', 'd', '[2024-01-06 12:00, 2024-01-06 13:00)', :'d');
+SELECT partreg.retire_partitions('bulk day', 'd', '[2024-01-06, 2024-01-07)', :'d', 'a');
+SELECT partreg.retire_partitions('bulk day', 'd', '(,)', :'d');
+SELECT partreg.retire_partitions('bulk day', 'd', '(,2024-01-08 12:00)', :'day_token', 'somebody');
+SELECT * FROM d;
+SELECT partreg.ready_ranges('bulk day', '(,)');
+SELECT partreg.unlock_partitions('bulk day', 'd', '(,)', :'d');
+SELECT partreg.ready_ranges('bulk day', '(,)');
+SELECT partreg.retire_partitions('bulk day', 'd', '(,)', :'d');
+SELECT partreg.retire_partitions('bulk day', 'd', '(,)', :'d');
+SELECT partreg.ready_ranges('bulk day', '(,)');
+SELECT event, holder, reason, count(*) FROM partreg.events WHERE source_name = 'bulk day' AND during IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+SELECT * FROM partreg.verify('bulk day');
 
 -- Five batches take no more memory than one: how far a server process ever
 -- grew, in kB, before and after (where that is unknown, or says nothing, as with

@@ -111,24 +111,32 @@ DROP ROLE regress_catalog;
 -- writes are not, and run as their definer; none is strict.
 CREATE TEMP TABLE contract (level text, name text, arguments text, volatility text, result text);
 INSERT INTO contract VALUES
-    ('A', 'register_source', 'source_name text, owner text, rule text DEFAULT ''any''::text', 'v', 'text'),
-    ('W', 'register_provider', 'provider_name text, access_token text, trusted_role text DEFAULT NULL::text, effective tstzrange DEFAULT ''(,)''::tstzrange', 'v', 'text'),
+    ('A', 'register_source', 'source_name text, owner text, rule text DEFAULT ''any''::text, trusted_role text DEFAULT NULL::text, if_not_exists boolean DEFAULT false', 'v', 'text'),
+    ('W', 'register_provider', 'provider_name text, access_token text DEFAULT NULL::text, trusted_role text DEFAULT NULL::text, effective tstzrange DEFAULT ''(,)''::tstzrange, source_name text DEFAULT NULL::text, if_not_exists boolean DEFAULT false', 'v', 'text'),
     ('W', 'register_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, if_not_exists boolean DEFAULT false', 'v', 'boolean'),
-    ('W', 'lock_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text, lease interval DEFAULT NULL::interval, reason text DEFAULT NULL::text', 'v', 'boolean'),
-    ('W', 'unlock_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text', 'v', 'boolean'),
-    ('W', 'fail_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, reason text DEFAULT NULL::text, holder text DEFAULT NULL::text', 'v', 'boolean'),
     ('W', 'register_partitions', 'source_name text, provider_name text, during tstzrange, step interval, access_token text DEFAULT NULL::text, time_zone text DEFAULT ''UTC''::text', 'v', 'bigint'),
+    ('W', 'lock_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text, lease interval DEFAULT NULL::interval, reason text DEFAULT NULL::text, register boolean DEFAULT false', 'v', 'boolean'),
+    ('W', 'unlock_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text, register boolean DEFAULT false, details jsonb DEFAULT NULL::jsonb', 'v', 'boolean'),
+    ('W', 'fail_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text, reason text DEFAULT NULL::text', 'v', 'boolean'),
+    ('W', 'renew_lease', 'source_name text, provider_name text, during tstzrange, lease interval, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text', 'v', 'timestamp with time zone'),
+    ('W', 'renew_leases', 'source_name text, provider_name text, during tstzrange, lease interval, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text', 'v', 'bigint'),
     ('W', 'lock_partitions', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text, lease interval DEFAULT NULL::interval, reason text DEFAULT NULL::text', 'v', 'bigint'),
-    ('W', 'unlock_partitions', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text', 'v', 'bigint'),
-    ('W', 'retire_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text', 'v', 'boolean'),
+    ('W', 'unlock_partitions', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text, details jsonb DEFAULT NULL::jsonb', 'v', 'bigint'),
+    ('W', 'fail_partitions', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text, reason text DEFAULT NULL::text', 'v', 'bigint'),
+    ('W', 'retire_partition', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text', 'v', 'boolean'),
+    ('W', 'retire_partitions', 'source_name text, provider_name text, during tstzrange, access_token text DEFAULT NULL::text, holder text DEFAULT NULL::text', 'v', 'bigint'),
     ('W', 'rotate_access_token', 'source_name text, provider_name text, access_token text, grace interval DEFAULT ''00:00:00''::interval', 'v', 'text'),
-    ('W', 'revoke_provider', 'source_name text, provider_name text, access_token text', 'v', 'void'),
-    ('A', 'drop_source', 'source_name text, access_token text', 'v', 'void'),
-    ('W', 'set_effective', 'source_name text, provider_name text, effective tstzrange, access_token text', 'v', 'void'),
-    ('W', 'set_trusted_role', 'source_name text, provider_name text, trusted_role text, access_token text', 'v', 'void'),
-    ('W', 'set_owner', 'source_name text, owner text, access_token text', 'v', 'void'),
-    ('W', 'set_readiness_rule', 'source_name text, rule text, access_token text', 'v', 'void'),
+    ('W', 'revoke_provider', 'source_name text, provider_name text, access_token text DEFAULT NULL::text', 'v', 'void'),
+    ('W', 'rename_provider', 'source_name text, provider_name text, new_name text, access_token text DEFAULT NULL::text', 'v', 'void'),
+    ('A', 'rename_source', 'source_name text, new_name text, access_token text DEFAULT NULL::text', 'v', 'void'),
+    ('A', 'drop_source', 'source_name text, access_token text DEFAULT NULL::text', 'v', 'void'),
+    ('W', 'set_effective', 'source_name text, provider_name text, effective tstzrange, access_token text DEFAULT NULL::text', 'v', 'void'),
+    ('W', 'set_trusted_role', 'source_name text, provider_name text, trusted_role text, access_token text DEFAULT NULL::text', 'v', 'void'),
+    ('W', 'set_owner', 'source_name text, owner text, access_token text DEFAULT NULL::text', 'v', 'void'),
+    ('W', 'set_readiness_rule', 'source_name text, rule text, access_token text DEFAULT NULL::text', 'v', 'void'),
+    ('X', 'force_fail_partition', 'source_name text, provider_name text, during tstzrange, reason text', 'v', 'boolean'),
     ('O', 'reset_access_token', 'source_name text, provider_name text DEFAULT NULL::text', 'v', 'text'),
+    ('O', 'advance_sequences', '', 'v', 'void'),
     ('R', 'check_readiness', 'source_name text, during tstzrange', 's', 'boolean'),
     ('R', 'check_readiness', 'source_name text, start_at timestamp with time zone, end_at timestamp with time zone', 's', 'boolean'),
     ('R', 'explain_readiness', 'source_name text, during tstzrange', 's', 'SETOF partreg.obstacle'),
@@ -136,6 +144,8 @@ INSERT INTO contract VALUES
     ('R', 'all_ready', 'source_names text[], during tstzrange', 's', 'boolean'),
     ('R', 'ready_until', 'source_name text, since timestamp with time zone', 's', 'timestamp with time zone'),
     ('R', 'ready_ranges', 'source_name text, during tstzrange', 's', 'tstzmultirange'),
+    ('R', 'day_range', 'day date, time_zone text DEFAULT ''UTC''::text', 's', 'tstzrange'),
+    ('R', 'step_ranges', 'during tstzrange, step interval, time_zone text DEFAULT ''UTC''::text', 's', 'SETOF tstzrange'),
     ('R', 'verify', 'source_name text DEFAULT NULL::text', 's', 'SETOF partreg.problem'),
     ('R', 'coalesce_ranges', 'during tstzrange', 'i', 'tstzmultirange'),
     ('O', 'grant_privileges', 'grantee text, level text', 'v', 'void');
@@ -155,7 +165,7 @@ SELECT p.oid::regprocedure AS wrongly_labelled, p.proparallel, p.prosecdef, p.pr
 FROM pg_proc p
 JOIN actual USING (oid)
 WHERE p.proparallel <> CASE p.provolatile WHEN 'v' THEN 'u'::"char" ELSE 's' END
-   OR (NOT p.prosecdef AND p.provolatile = 'v' AND p.proname <> 'grant_privileges')
+   OR (NOT p.prosecdef AND p.provolatile = 'v' AND p.proname NOT IN ('grant_privileges', 'advance_sequences'))
    OR p.proisstrict;
 
 -- What each level may execute is what the contract says.
@@ -174,7 +184,7 @@ RETURNS SETOF regprocedure LANGUAGE sql AS $$
       AND has_function_privilege('regress_catalog', p.oid, 'EXECUTE');
 $$;
 SELECT level, pg_temp.wrongly_granted(level, letters)
-FROM (VALUES ('none', ''), ('reader', 'R'), ('writer', 'RW'), ('admin', 'RWA'), ('none', '')) l (level, letters);
+FROM (VALUES ('none', ''), ('reader', 'R'), ('writer', 'RW'), ('admin', 'RWA'), ('operator', 'RWAX'), ('none', '')) l (level, letters);
 DROP ROLE regress_catalog;
 
 -- The columns of views and composite types, in order, as in the contract.
@@ -188,9 +198,9 @@ ORDER BY c.relname;
 
 \a
 
--- No view shows a digest.
+-- No view that anybody may read shows a digest.
 SELECT attrelid::regclass, attname
 FROM pg_attribute
 JOIN pg_class c ON c.oid = attrelid
-WHERE c.relnamespace = 'partreg'::regnamespace AND c.relkind IN ('v', 'c')
+WHERE c.relnamespace = 'partreg'::regnamespace AND c.relkind IN ('v', 'c') AND c.relname NOT LIKE '\_%'
   AND (atttypid = 'bytea'::regtype OR attname LIKE '%digest%');

@@ -14,7 +14,7 @@ SELECT partreg.grant_privileges('regress_drop', 'admin');
 CREATE FUNCTION pg_temp.rows(source integer) RETURNS text LANGUAGE sql AS $$
     SELECT concat_ws(', ', (SELECT 'source ' || count(*) FROM partreg.source WHERE id = $1),
                      (SELECT 'provider ' || count(*) FROM partreg.provider WHERE source_id = $1),
-                     (SELECT 'partition ' || count(*) FROM partreg.partition
+                     (SELECT 'partition ' || count(*) FROM partreg._partition
                       WHERE provider_id IN (SELECT provider_id FROM partreg.event WHERE source_id = $1)),
                      (SELECT 'lock ' || count(*) FROM partreg.lock WHERE source_id = $1),
                      (SELECT 'coverage ' || count(*) FROM partreg.coverage WHERE source_id = $1),

@@ -71,7 +71,7 @@ CROSS JOIN LATERAL (
     FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY i (type, n)
     WHERE i.n <= p.pronargs - p.pronargdefaults) c (arguments)
 WHERE p.pronamespace = 'partreg'::regnamespace AND p.proname NOT LIKE '\_%' AND p.prokind = 'f'
-  AND p.proname <> 'reset_access_token' AND p.proname <> 'grant_privileges'
+  AND p.proname NOT IN ('reset_access_token', 'force_fail_partition', 'grant_privileges')
   AND a.n <= p.pronargs - p.pronargdefaults
 ORDER BY p.proname, p.pronargs, a.n;
 
@@ -90,7 +90,8 @@ FROM unnest(ARRAY[
     $$check_readiness('errors', $)$$,
     $$all_ready('{errors}', $)$$,
     $$explain_readiness('errors', $)$$,
-    $$assert_ready('errors', $)$$]) WITH ORDINALITY c (call, n),
+    $$assert_ready('errors', $)$$,
+    $$step_ranges($, '1 day')$$]) WITH ORDINALITY c (call, n),
      unnest(ARRAY[$$'empty'$$, $$'[2024-01-01, 2024-01-01)'$$, $$'(2024-01-01, 2024-01-01 00:00:00.000001)'$$,
                   $$'(, 2024-01-01)'$$, $$'[2024-01-01,)'$$, $$'[-infinity, 2024-01-01)'$$, $$'[2024-01-01, infinity]'$$,
                   $$'[2024-01-01, 294276-12-31 23:59:59.999999]'$$]) range
@@ -112,9 +113,12 @@ FROM unnest(ARRAY[
     $$register_provider(' x', {S})$$,
     $$set_readiness_rule('errors', 'All', {S})$$,
     $$set_owner('errors', 'team ', {S})$$,
+    $$rename_source('errors', '', {S})$$,
+    $$rename_source('errors', repeat('x', 201), {S})$$,
+    $$rename_provider('errors', 'loader', E'\n', {S})$$,
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, E'a\tb')$$,
     $$unlock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, '')$$,
-    $$fail_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'reason', ' ')$$,
+    $$fail_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, ' ', 'reason')$$,
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'me', '-1 second')$$,
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'me', '1 month')$$,
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'me', '2000000000 days')$$,
@@ -126,6 +130,8 @@ FROM unnest(ARRAY[
     $$register_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', '5 hours', {P})$$,
     $$register_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', '2 days', {P})$$,
     $$register_partitions('errors', 'loader', '[2024-01-01, 2024-01-02)', '1 hour', {P}, 'Europe/Nowhere')$$,
+    $$step_ranges('[2024-01-01, 2024-01-02)', '5 hours')$$,
+    $$day_range('infinity')$$,
     $$rotate_access_token('errors', 'loader', {P}, '1 month')$$,
     $$rotate_access_token('errors', 'loader', {S}, '-1 second')$$,
     $$all_ready('{}', '[2024-01-01, 2024-01-02)')$$,
@@ -158,6 +164,7 @@ FROM unnest(ARRAY[
     $$retire_partition('errors', 'loader', '[2024-01-01, 2024-01-03)', {P})$$,
     $$rotate_access_token('errors', 'nobody', {S})$$,
     $$revoke_provider('errors', 'nobody', {S})$$,
+    $$rename_provider('errors', 'nobody', 'somebody', {S})$$,
     $$all_ready('{errors, no such source}', '[2024-01-01, 2024-01-02)')$$,
     $$ready_until('no such source', '2024-01-01')$$,
     $$ready_ranges('no such source', '[2024-01-01, 2024-01-02)')$$,
@@ -170,6 +177,11 @@ SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[
     $$register_source('errors', 'somebody else')$$,
     $$register_provider('loader', {S})$$,
+    $$register_provider('loader', {S}, source_name => 'errors')$$,
+    $$rename_source('errors', 'errors', {S})$$,
+    $$rename_source('errors', 'errors too', {S})$$,
+    $$rename_provider('errors', 'loader', 'loader', {S})$$,
+    $$rename_provider('errors', 'loader', 'other', {S})$$,
     $$register_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P})$$,
     $$register_partition('errors', 'loader', '(2023-12-31 23:59:59.999999, 2024-01-01 23:59:59.999999]', {S}, false)$$]) call;
 
@@ -198,6 +210,26 @@ FROM unnest(ARRAY[
     $$fail_partition('errors', 'loader', '(,)', {G})$$,
     $$register_provider('new', {P})$$,
     $$register_provider('', 'secret', 'no such role')$$,
+    $$register_provider('new', {S}, source_name => 'errors too')$$,
+    $$register_provider('new', {S}, source_name => 'no such source')$$,
+    $$register_provider('new', source_name => 'errors')$$,
+    $$register_provider('', source_name => 'no such source', if_not_exists => true)$$,
+    $$register_provider('loader', {F}, source_name => 'errors', if_not_exists => true)$$,
+    $$rename_source('errors', 'errors', {F})$$,
+    $$rename_source('errors', '', {P})$$,
+    $$rename_source('errors', 'errors 2')$$,
+    $$rename_source('no such source', 'errors', {S})$$,
+    $$rename_provider('errors', 'loader', 'other', {P})$$,
+    $$rename_provider('errors', 'nobody', '', {F})$$,
+    $$rename_provider('errors', 'loader', 'other')$$,
+    $$set_owner('errors', 'eve')$$,
+    $$set_readiness_rule('errors', 'nonsense')$$,
+    $$set_effective('errors', 'nobody', '(,)')$$,
+    $$set_trusted_role('errors', 'loader', 'no such role')$$,
+    $$set_trusted_role('errors', NULL, 'no such role')$$,
+    $$set_trusted_role('errors', NULL, NULL, {P})$$,
+    $$revoke_provider('errors', 'nobody')$$,
+    $$drop_source('errors')$$,
     $$set_owner('errors', 'eve', {P})$$,
     $$set_owner('errors', '', {F})$$,
     $$set_owner('no such source', 'eve', {S})$$,
@@ -227,6 +259,7 @@ GROUP BY 1;
 SELECT call || E'\n    ' || pg_temp.outcome(call)
 FROM unnest(ARRAY[
     $$reset_access_token('errors')$$,
+    $$force_fail_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', 'reason')$$,
     $$grant_privileges('regress_errors', 'admin')$$]) call;
 
 -- 55006: held by somebody else.
@@ -235,7 +268,7 @@ FROM unnest(ARRAY[
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P})$$,
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'you', '0')$$,
     $$unlock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'Me')$$,
-    $$fail_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'reason', 'you')$$,
+    $$fail_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'you', 'reason')$$,
     $$lock_partitions('errors', 'loader', '[2024-01-01, 2024-02-01)', {P}, 'you')$$,
     $$unlock_partitions('errors', 'loader', '[2024-01-01, 2024-02-01)', {P}, 'you')$$,
     $$retire_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P})$$]) call;
@@ -257,10 +290,14 @@ FROM unnest(ARRAY[
     $$register_source('errors 2', 'team')$$,
     $$register_provider('new', {S})$$,
     $$register_partition('errors', 'loader', '[2024-01-05, 2024-01-06)', {P})$$,
+    $$register_source('errors', 'team', if_not_exists => true)$$,
+    $$register_provider('loader', {S}, if_not_exists => true)$$,
+    $$rename_source('errors', 'errors 2', {S})$$,
+    $$rename_provider('errors', 'loader', 'loader 2', {S})$$,
     $$register_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, true)$$,
     $$lock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'me')$$,
     $$unlock_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'me')$$,
-    $$fail_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, NULL, 'me')$$,
+    $$fail_partition('errors', 'loader', '[2024-01-01, 2024-01-02)', {P}, 'me')$$,
     $$set_owner('errors', 'somebody else', {S})$$,
     $$set_readiness_rule('errors', 'all', {S})$$,
     $$set_effective('errors', 'loader', 'empty', {S})$$,

@@ -23,7 +23,7 @@ SELECT partreg.register_partition('notify', 'the "1st" \', '(2024-01-01 00:00+00
 SELECT partreg.register_partition('notify', 'the "1st" \', '[0001-03-15 00:00+00 BC, 10000-01-01 00:00+00)', :'token');
 SELECT partreg.lock_partition('notify', 'the "1st" \', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', :'token', 'a', '0', 'secret reason');
 SELECT partreg.lock_partition('notify', 'the "1st" \', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', :'token', 'b');
-SELECT partreg.fail_partition('notify', 'the "1st" \', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', :'token', 'why', 'b');
+SELECT partreg.fail_partition('notify', 'the "1st" \', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', :'token', 'b', 'why');
 SELECT partreg.unlock_partition('notify', 'the "1st" \', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', :'token');
 SELECT partreg.set_readiness_rule('notify', 'all', :'source_token');
 SELECT partreg.set_effective('notify', 'the "1st" \', 'empty', :'source_token');
@@ -74,7 +74,7 @@ SELECT partreg.register_provider('a', :'source_token') AS token \gset
 SELECT partreg.register_partition('notify 3', 'a', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', :'token');
 SELECT partreg.lock_partition('notify 3', 'a', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', :'token', lease => '0');
 SELECT partreg.lock_partition('notify 3', 'a', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', :'token', 'b');
-SELECT partreg.fail_partition('notify 3', 'a', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', :'token', NULL, 'b');
+SELECT partreg.fail_partition('notify 3', 'a', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', :'token', 'b');
 SELECT partreg.unlock_partition('notify 3', 'a', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', :'token');
 SELECT partreg.register_partitions('notify 3', 'a', '[2024-02-01 00:00+00, 2024-03-01 00:00+00)', '1 day', :'token');
 SELECT partreg.unlock_partitions('notify 3', 'a', '[2024-02-01 00:00+00, 2024-03-01 00:00+00)', :'token');

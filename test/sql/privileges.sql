@@ -1,4 +1,4 @@
--- grant_privileges: exactly one level, none, reader, writer or admin.
+-- grant_privileges: exactly one level, none, reader, writer, admin or operator.
 SET client_min_messages = error;
 CREATE EXTENSION IF NOT EXISTS partition_registry CASCADE;
 RESET client_min_messages;
@@ -47,6 +47,10 @@ SELECT pg_temp.routines('regress_privileges') AS before \gset
 SELECT partreg.grant_privileges('regress_privileges', 'admin');
 SELECT regexp_replace(pg_temp.has('regress_privileges'), '\d+', 'N');
 SELECT * FROM pg_temp.differs('regress_privileges', :'before');
+SELECT pg_temp.routines('regress_privileges') AS before \gset
+SELECT partreg.grant_privileges('regress_privileges', 'operator');
+SELECT regexp_replace(pg_temp.has('regress_privileges'), '\d+', 'N');
+SELECT * FROM pg_temp.differs('regress_privileges', :'before');
 
 -- And down: what the level does not have is taken away.
 SELECT pg_temp.routines('regress_privileges') AS before \gset
@@ -81,6 +85,29 @@ SELECT partreg.grant_privileges('', 'reader');
 SELECT partreg.grant_privileges('regress_privileges', 'Reader');
 SELECT partreg.grant_privileges('regress_privileges', '');
 SELECT partreg.grant_privileges(NULL, 'reader');
+-- Messages say what was given, but for what looks like a token; and programs
+-- read the condition.
+CREATE FUNCTION pg_temp.error(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    message text;
+    hint text;
+    condition text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'none';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT, condition = CONSTRAINT_NAME;
+    RETURN concat_ws(' | ', SQLSTATE, condition, message, hint);
+END
+$$;
+\pset tuples_only on
+SELECT pg_temp.error($$SELECT partreg.grant_privileges('regress_privileges', 'Reader')$$);
+SELECT pg_temp.error($$SELECT partreg.grant_privileges('regress_privileges', repeat('x', 300))$$);
+SELECT pg_temp.error(format('SELECT partreg.grant_privileges(%L, %L)', 'regress_privileges', 'prs_' || repeat('0123456789abcdef', 4) || '01234567'));
+SELECT pg_temp.error(format('SELECT partreg.grant_privileges(%L, %L)', 'prp_' || repeat('0123456789abcdef', 4) || '01234567', 'reader'));
+SELECT pg_temp.error($$SELECT partreg.grant_privileges('regress_nobody', 'reader')$$);
+SELECT pg_temp.error($$SELECT partreg.grant_privileges(NULL, 'reader')$$);
+\pset tuples_only off
 SELECT partreg.grant_privileges('regress_privileges', NULL);
 
 -- The owner of the extension keeps what is his.
@@ -92,10 +119,24 @@ SELECT partreg.grant_privileges('regress_privileges', 'reader');
 SELECT regexp_replace(pg_temp.has('regress_privileges'), '[0-9]+', 'N');
 RESET standard_conforming_strings;
 
+-- Which level a role has, its view says; of several levels the highest.
+CREATE FUNCTION pg_temp.level_after(level text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM partreg.grant_privileges('regress_privileges', level);
+    RETURN (SELECT p.level FROM partreg.privileges p WHERE p.grantee = 'regress_privileges');
+END
+$$;
+SELECT level, pg_temp.level_after(level) FROM unnest(ARRAY['none', 'reader', 'writer', 'admin', 'operator']) level;
+-- Without one routine of it, the level below; the owner is not listed.
+REVOKE EXECUTE ON FUNCTION partreg.rename_source FROM regress_privileges;
+SELECT level FROM partreg.privileges WHERE grantee = 'regress_privileges';
+SELECT count(*) FROM partreg.privileges p JOIN pg_extension e ON p.grantee = pg_get_userbyid(e.extowner)::text;
+
 -- A role with single grants by hand has no level, and an upgrade gives it none.
 SELECT partreg.grant_privileges('regress_privileges', 'none');
 GRANT USAGE ON SCHEMA partreg TO regress_privileges;
 GRANT EXECUTE ON FUNCTION partreg.drop_source TO regress_privileges;
+SELECT level FROM partreg.privileges WHERE grantee = 'regress_privileges';
 SELECT partreg._extend_privileges();
 SELECT pg_temp.routines('regress_privileges');
 
@@ -142,6 +183,13 @@ SELECT partreg.drop_source('privileges', :'token');
 SELECT partreg.reset_access_token('privileges 2');
 SELECT partreg.grant_privileges('regress_privileges', 'admin');
 SELECT count(*) FROM partreg.partition;
+SELECT partreg.force_fail_partition('privileges 2', 'a', '[2024-01-01, 2024-01-02)', 'stuck');
+SELECT partreg.advance_sequences();
+RESET SESSION AUTHORIZATION;
+SELECT partreg.grant_privileges('regress_privileges', 'operator');
+SET SESSION AUTHORIZATION regress_privileges;
+SELECT partreg.force_fail_partition('privileges 2', 'a', '[2024-01-01, 2024-01-02)', 'stuck');
+SELECT partreg.advance_sequences();
 RESET SESSION AUTHORIZATION;
 
 -- With level none, a role can be dropped at once.

@@ -10,6 +10,8 @@ SELECT partreg.register_source('probes many', 'team') AS many_source \gset
 SELECT partreg.register_provider('p', :'many_source') AS many \gset
 SELECT partreg.register_partitions('probes few', 'p', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', '1 hour', :'few');
 SELECT partreg.unlock_partitions('probes few', 'p', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', :'few');
+-- With a lock in each, so that both are asked of the index of locks.
+SELECT partreg.lock_partition('probes few', 'p', '[2024-01-01 23:00+00, 2024-01-02 00:00+00)', :'few');
 SELECT partreg.register_partitions('probes many', 'p', '[2024-01-01 00:00+00, 2024-03-11 00:00+00)', '1 minute', :'many');
 SELECT partreg.unlock_partitions('probes many', 'p', '[2024-01-01 00:00+00, 2024-03-11 00:00+00)', :'many');
 -- Elsewhere in the same source, ten days of minutes are locked.

@@ -49,6 +49,33 @@ SELECT partreg.register_provider('another', :'provider_token');
 SELECT partreg.register_provider('another', 'secret');
 SELECT partreg.register_provider('another', '');
 
+-- What is known is left as it is; with if_not_exists that is no error, and there
+-- is no token.  NULL for an option is its default.
+SELECT partreg.register_source('registry', 'somebody else', 'all', 'regress_registry_job', true) IS NULL AS known,
+       partreg.register_source('registry', 'somebody else', if_not_exists => true) IS NULL AS known,
+       partreg.register_source('registry new', 'somebody', if_not_exists => true) ~ '^prs_' AS registered;
+SELECT partreg.register_source('registry', 'somebody else', if_not_exists => NULL);
+SELECT partreg.register_provider('loader', :'source_token', 'regress_registry_job', 'empty', if_not_exists => true) IS NULL AS known,
+       partreg.register_provider('loader', :'source_token', source_name => 'registry', if_not_exists => true) IS NULL AS known,
+       partreg.register_provider('new', :'source_token', if_not_exists => true) ~ '^prp_' AS registered;
+SELECT partreg.register_provider('loader', :'source_token', if_not_exists => NULL);
+SELECT source_name, owner, rule FROM partreg.sources WHERE source_name = 'registry';
+-- Unusable values are an error all the same.
+SELECT partreg.register_source('registry', 'somebody else', 'most', if_not_exists => true);
+SELECT partreg.register_source('registry', '', if_not_exists => true);
+SELECT partreg.register_source('registry', 'somebody else', trusted_role => 'regress_registry_nobody', if_not_exists => true);
+SELECT partreg.register_provider('loader', :'source_token', 'regress_registry_nobody', if_not_exists => true);
+-- The source may be named; it has to be the one that the token opens.
+SELECT partreg.register_provider('named', :'source_token', source_name => 'registry') IS NOT NULL AS registered;
+SELECT partreg.register_provider('named too', :'source_token', source_name => 'registry all');
+SELECT partreg.register_provider('named too', :'source_token', source_name => 'no such source');
+SELECT partreg.register_provider('named too', source_name => 'registry');
+\set VERBOSITY default
+SELECT partreg.register_provider('named too');
+SELECT partreg.register_source('registry', 'somebody else');
+SELECT partreg.register_provider('loader', :'source_token');
+\set VERBOSITY sqlstate
+
 -- The effective range is kept as [start, end); it may be unbounded or empty; an
 -- infinite bound is none, nor is one that would be beyond the last timestamp.
 SELECT partreg.register_provider(name, :'source_token', effective => range::tstzrange) IS NOT NULL AS registered
@@ -66,6 +93,9 @@ SELECT partreg.set_effective('registry', 'loader', '(2024-01-01, 2024-02-01]', :
 SELECT partreg.set_effective('registry', 'Loader', 'empty', :'source_token');
 SELECT partreg.set_trusted_role('registry', 'loader', 'Regress Registry', :'source_token');
 SELECT partreg.set_trusted_role('registry', 'Loader', NULL, :'source_token');
+SELECT partreg.set_trusted_role('registry', NULL, 'regress_registry_job', :'source_token');
+SELECT trusted_role FROM partreg.sources WHERE source_name = 'registry';
+SELECT partreg.set_trusted_role('registry', NULL, NULL, :'source_token');
 SELECT source_name, owner, rule FROM partreg.sources WHERE source_name = 'registry';
 SELECT provider_name, trusted_role, effective
 FROM partreg.providers WHERE source_name = 'registry' AND provider_name IN ('loader', 'Loader') ORDER BY 1;
@@ -76,6 +106,7 @@ SELECT partreg.set_effective('registry', 'loader', '[2024-01-01 00:00:00.000001,
 SELECT partreg.set_effective('registry', 'Loader', '[2024-01-01, 2024-01-01)', :'source_token');
 SELECT partreg.set_trusted_role('registry', 'loader', 'Regress Registry', :'source_token');
 SELECT partreg.set_trusted_role('registry', 'Loader', NULL, :'source_token');
+SELECT partreg.set_trusted_role('registry', NULL, NULL, :'source_token');
 
 -- Another source's token, or a provider's, changes nothing.
 SELECT partreg.set_owner('registry', 'eve', :'all_token');
@@ -83,6 +114,8 @@ SELECT partreg.set_owner('registry', 'eve', :'provider_token');
 SELECT partreg.set_readiness_rule('registry', 'any', :'provider_token');
 SELECT partreg.set_effective('registry', 'loader', '(,)', :'provider_token');
 SELECT partreg.set_trusted_role('registry', 'loader', NULL, :'provider_token');
+SELECT partreg.set_trusted_role('registry', NULL, 'regress_registry_job', :'provider_token');
+SELECT partreg.set_trusted_role('registry', NULL, 'regress_registry_job');
 SELECT partreg.set_trusted_role('registry', 'nobody', NULL, :'source_token');
 SELECT partreg.set_effective('registry', 'nobody', '(,)', :'source_token');
 SELECT partreg.set_trusted_role('registry', 'loader', 'regress_registry_nobody', :'source_token');
@@ -109,5 +142,7 @@ SELECT * FROM history;
 
 RESET SESSION AUTHORIZATION;
 SET client_min_messages = error;
+-- verify() would find trusted roles that do not exist.
+SELECT count(partreg.drop_source(name, partreg.reset_access_token(name))) > 0 AS dropped FROM partreg.source WHERE name ILIKE 'registry%';
 DROP OWNED BY regress_registry_admin;
 DROP ROLE regress_registry_admin, regress_registry_job, "Regress Registry";

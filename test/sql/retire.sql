@@ -74,7 +74,7 @@ SELECT partreg.register_partition('retire', 'a', pg_temp.hours(4, 6), :'a'), par
 SELECT pg_temp.ready();
 SELECT partreg.retire_partition('retire', 'a', pg_temp.hours(4, 6), :'a');
 SELECT pg_temp.ready();
-SELECT partreg.register_partition('retire', 'a', pg_temp.hours(4, 6), :'a'), partreg.fail_partition('retire', 'a', pg_temp.hours(4, 6), :'a', NULL, 'somebody');
+SELECT partreg.register_partition('retire', 'a', pg_temp.hours(4, 6), :'a'), partreg.lock_partition('retire', 'a', pg_temp.hours(4, 6), :'a', 'somebody'), partreg.fail_partition('retire', 'a', pg_temp.hours(4, 6), :'a', 'somebody');
 SELECT partreg.retire_partition('retire', 'a', pg_temp.hours(4, 6), :'a');
 SELECT pg_temp.ready();
 
@@ -104,6 +104,15 @@ SELECT partreg.retire_partition('retire', 'a', pg_temp.hours(2, 3), :'a');
 SELECT pg_temp.ready();
 ROLLBACK;
 SELECT pg_temp.ready();
+
+-- What is cut out may be longer than half of what 64 bits count.
+SELECT partreg.register_source('retire long', 'team') AS long_token \gset
+SELECT partreg.register_provider('a', :'long_token') IS NOT NULL AS registered;
+SELECT partreg.unlock_partition('retire long', 'a', during, :'long_token', register => true)
+FROM unnest(ARRAY['[2000-01-01 BC, 210000-01-01)', '[2000-01-01 BC, 60000-01-01)']::tstzrange[]) during;
+SELECT partreg.retire_partition('retire long', 'a', '[2000-01-01 BC, 210000-01-01)', :'long_token');
+SELECT partreg.ready_ranges('retire long', '(,)');
+SELECT * FROM partreg.verify('retire long');
 
 SELECT * FROM partreg.verify('retire');
 SELECT event, holder, count(*) FROM partreg.events WHERE source_name = 'retire' AND event = 'retire' GROUP BY 1, 2;

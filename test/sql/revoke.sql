@@ -18,7 +18,8 @@ SELECT partreg.register_partitions('revoke', 'a', '[2024-01-01, 2024-01-08)', '1
        partreg.unlock_partitions('revoke', 'a', '[2024-01-01, 2024-01-05)', :'a'),
        partreg.lock_partition('revoke', 'a', '[2024-01-04, 2024-01-05)', :'a', 'job', '1 day', 'reload'),
        partreg.lock_partition('revoke', 'a', '[2024-01-05, 2024-01-06)', :'a'),
-       partreg.fail_partition('revoke', 'a', '[2024-01-06, 2024-01-07)', :'a', 'disk full', 'job');
+       partreg.lock_partition('revoke', 'a', '[2024-01-06, 2024-01-07)', :'a', 'job'),
+       partreg.fail_partition('revoke', 'a', '[2024-01-06, 2024-01-07)', :'a', 'job', 'disk full');
 SELECT partreg.register_partition('revoke', 'b', '[2024-01-01, 2024-02-01)', :'b'),
        partreg.unlock_partition('revoke', 'b', '[2024-01-01, 2024-02-01)', :'b');
 SELECT partreg.register_partition('revoke', 'c', '[2020-01-01, 2020-01-02)', :'c'),
@@ -90,7 +91,13 @@ SELECT partreg.unlock_partition('revoke', 'a', '[2024-01-07, 2024-01-08)', :'a2'
 SELECT partreg.unlock_partition('revoke', 'a', '[2024-01-07, 2024-01-08)', :'a3');
 SELECT partreg.unlock_partition('revoke', 'a', '[2024-01-07, 2024-01-08)');
 SELECT partreg.ready_ranges('revoke', '(,2100-01-01)');
--- With the trusted role given; by default it is asked for all of time.
+-- A name that is known is not revived again; one that is revoked is, also with
+-- if_not_exists, and has a new token.
+SELECT partreg.register_provider('a', :'source_token', if_not_exists => true) IS NULL AS known,
+       partreg.register_provider('b', :'source_token', if_not_exists => true) IS NULL AS known;
+SELECT trusted_role, effective, revoked_at FROM partreg.providers WHERE source_name = 'revoke' AND provider_name = 'b';
+SELECT partreg.revoke_provider('revoke', 'b', :'source_token');
+-- With the trusted role given; by default it is required for all of time.
 SELECT partreg.register_provider('c', :'source_token', 'regress_revoke') AS c2 \gset
 SELECT trusted_role, effective, token_changed_at > registered_at AS token_is_new FROM partreg.providers WHERE source_name = 'revoke' AND provider_name = 'c';
 SELECT partreg.register_partition('revoke', 'c', '[2024-01-01, 2024-01-02)');
@@ -116,5 +123,14 @@ SELECT state, holder, count(*) FROM partreg.locks WHERE source_name = 'revoke ma
 SELECT count(DISTINCT during) FROM partreg.events WHERE source_name = 'revoke many' AND event = 'fail';
 SELECT partreg.drop_source('revoke many', :'many_source');
 
+-- What the owner locks with the source token afterwards is no damage.
+SELECT partreg.register_source('revoke own', 'team') AS own_source \gset
+SELECT partreg.register_provider('a', :'own_source') IS NOT NULL AS registered;
+SELECT partreg.revoke_provider('revoke own', 'a', :'own_source');
+SELECT partreg.lock_partition('revoke own', 'a', '[2024-01-01, 2024-01-02)', :'own_source', register => true);
+SELECT problem FROM partreg.verify('revoke own');
+
+-- verify() would find trusted roles that do not exist.
+SELECT count(partreg.drop_source(name, partreg.reset_access_token(name))) > 0 AS dropped FROM partreg.source WHERE name ILIKE 'revoke%';
 DROP OWNED BY regress_revoke;
 DROP ROLE regress_revoke;

@@ -153,7 +153,9 @@ BEGIN
                    WHEN 'source_name' THEN 'token' WHEN 'source_names' THEN '{token}' WHEN 'provider_name' THEN 'loader'
                    WHEN 'owner' THEN 'team' WHEN 'rule' THEN 'any' WHEN 'level' THEN 'none' WHEN 'grantee' THEN 'regress_token'
                    WHEN 'during' THEN '[2024-01-01, 2024-01-02)' WHEN 'start_at' THEN '2024-01-01' WHEN 'end_at' THEN '2024-01-02'
-                   WHEN 'since' THEN '2024-01-01' WHEN 'effective' THEN '(,)' WHEN 'step' THEN '1 day' END, a.type) END ORDER BY a.n)
+                   WHEN 'since' THEN '2024-01-01' WHEN 'effective' THEN '(,)' WHEN 'step' THEN '1 day' WHEN 'new_name' THEN 'token new'
+                   WHEN 'lease' THEN '1 hour' WHEN 'reason' THEN 'reason'
+                   WHEN 'day' THEN '2024-01-01' END, a.type) END ORDER BY a.n)
     INTO argument
     FROM pg_proc p, unnest(p.proargnames, p.proargtypes::regtype[]) WITH ORDINALITY a (name, type, n)
     WHERE p.oid = routine;

@@ -137,7 +137,7 @@ sub actual_states
 my $half_done = <<'EOT';
 WITH told AS (
     SELECT p.provider_id, range_agg(tstzrange(p.start_at, p.end_at)) AS spans
-      FROM partreg.partition p WHERE p.first_unlocked_at IS NOT NULL GROUP BY 1),
+      FROM partreg.partition p GROUP BY 1),
 kept AS (
     SELECT c.provider_id, range_agg(tstzrange(c.span_start, c.span_end)) AS spans
       FROM partreg.coverage c GROUP BY 1),
@@ -151,12 +151,12 @@ SELECT 'coverage of provider ' || coalesce(told.provider_id, kept.provider_id)
 UNION ALL
 SELECT 'lock without a partition: ' || l::text
   FROM partreg.lock l
- WHERE NOT EXISTS (SELECT FROM partreg.partition p
+ WHERE NOT EXISTS (SELECT FROM partreg._partition p
                     WHERE (p.provider_id, p.length_class, p.start_at, p.end_at)
                         = (l.provider_id, l.length_class, l.start_at, l.end_at))
 UNION ALL
 SELECT 'state and history disagree: ' || v.name || ' ' || p.start_at || ' ' || s.state || ' ' || coalesce(e.event, '-')
-  FROM partreg.partition p
+  FROM partreg._partition p
   JOIN partreg.provider v ON v.id = p.provider_id
   JOIN partreg.partitions s ON (s.provider_name, s.start_at, s.end_at) = (v.name, p.start_at, p.end_at)
   LEFT JOIN last_event e ON (e.provider_id, e.start_at, e.end_at) = (p.provider_id, p.start_at, p.end_at)

@@ -49,6 +49,10 @@ $client->rows("SELECT partreg.set_readiness_rule('s', 'all', \$1)", $source_toke
 my $rotated = $client->value("SELECT partreg.rotate_access_token('s', 'p', \$1, '1 day')", $p_token);
 $client->rows("SELECT partreg.register_source('gone', 'owner')");
 
+# What the OID of a role meant is lost on the way.
+my $by_name_only = 'the trusted role pg_monitor of provider q goes by name only: '
+  . 'set_trusted_role() binds it to the role that has the name now';
+
 # All of it, as a database is left with.
 sub state_of
 {
@@ -102,7 +106,9 @@ sub restored_as
 	my ($new_token) = source_and_provider($restored, 'after', 'p');
 	is( $restored->value("SELECT count(*) FROM partreg.source WHERE id = (SELECT max(id) FROM partreg.source) AND name = 'after'"),
 		1, "$name: ids go on");
-	is_deeply($restored->rows('SELECT * FROM partreg.verify()'), [], "$name: verify");
+	is_deeply($restored->rows('SELECT problem FROM partreg.verify()'), [ [$by_name_only] ], "$name: verify");
+	$restored->rows("SELECT partreg.set_trusted_role('s', 'q', 'pg_monitor', \$1)", $source_token);
+	is_deeply($restored->rows('SELECT problem FROM partreg.verify()'), [], "$name: and nothing else");
 	$restored->close_session;
 	$new->safe_psql('postgres', qq(DROP DATABASE "$name"));
 }
@@ -207,6 +213,13 @@ for my $objects ($before, $after)
 is_deeply($after->{$_}, $before->{$_}, "pg_upgrade: $_") for qw(rows objects answers);
 is(partition_call($client, 'lock', 'p', 7, $rotated), 't', 'pg_upgrade: it goes on');
 source_and_provider($client, 'after', 'p');
+# PUBLIC has its default privileges on row types again; verify() says what takes
+# them away.
+my @problems = map { $_->[0] } @{ $client->rows('SELECT problem FROM partreg.verify()') };
+is_deeply([ grep { !/^PUBLIC has privileges on the type partreg\.\w+: / } @problems ], [$by_name_only], 'pg_upgrade: verify');
+$client->run($_) for map { /: (REVOKE ALL ON TYPE .*) takes them away$/ } @problems;
+$client->rows("SELECT partreg.set_trusted_role('s', 'q', 'pg_monitor', \$1)", $source_token);
+is_deeply($client->rows('SELECT problem FROM partreg.verify()'), [], 'pg_upgrade: and what takes it away does');
 is($client->value('SHOW partreg.notify'), 'ready', 'pg_upgrade: the setting is kept');
 
 note 'DROP EXTENSION';

@@ -154,8 +154,10 @@ my @calls = (
 	[ $job, 't', 'register_partition', 's', 'p', $day, $token ],
 	[ $job, '6', 'register_partitions', 's', 'p', $hours, '1 hour', $token ],
 	[ $job, 't', 'lock_partition', 's', 'p', $day, $token, 'me', '1 hour', 'why' ],
-	[ $job, 't', 'fail_partition', 's', 'p', $day, $token, 'why', 'me' ],
-	[ $job, 't', 'unlock_partition', 's', 'p', $day, $token ],
+	[ $job, '1', 'renew_leases', 's', 'p', $day, '1 hour', $token, 'me' ],
+	[ $job, 't', 'fail_partition', 's', 'p', $day, $token, 'me', 'why' ],
+	[ $job, 't', 'unlock_partition', 's', 'p', $day, $token, undef, 'f', '{"rows": 1}' ],
+	[ $job, '6', 'fail_partitions', 's', 'p', $hours, $token, undef, 'why' ],
 	[ $job, '6', 'lock_partitions', 's', 'p', $hours, $token, 'me', '1 hour', 'why' ],
 	[ $job, '6', 'unlock_partitions', 's', 'p', $hours, $token, 'me' ],
 	[ $reading, 't', 'check_readiness', 's', $day ],
@@ -167,6 +169,11 @@ my @calls = (
 	[ $reading, undef, 'verify', 's' ],
 	[ $job, 't', 'register_partition', 's', 'q', $day, undef ],
 	[ $job, 't', 'retire_partition', 's', 'p', $day, $token ],
+	[ $job, '6', 'retire_partitions', 's', 'p', $hours, $token ],
+	[ $reading, '["2024-01-01 00:00:00+00","2024-01-02 00:00:00+00")', 'day_range', '2024-01-01', 'UTC' ],
+	[ $reading, '["2024-01-01 00:00:00+00","2024-01-02 00:00:00+00")', 'step_ranges', $day, '1 day', 'UTC' ],
+	[ $managing, '', 'rename_provider', 's', 'q', 'q2', $source_token ],
+	[ $managing, '', 'rename_provider', 's', 'q2', 'q', $source_token ],
 	[ $managing, '', 'set_effective', 's', 'q', '[2024-01-01,)', $source_token ],
 	[ $managing, '', 'set_trusted_role', 's', 'q', undef, $source_token ],
 	[ $managing, '', 'set_owner', 's', 'owner', $source_token ],
@@ -320,15 +327,15 @@ fails_with($owner, '42501', 'to be a superuser is not enough', "SELECT partreg.u
 is($owner->value('SELECT actor FROM partreg.events WHERE event_id = (SELECT max(event_id) FROM partreg.events)'),
 	'job', 'and the history names who it was');
 
-# A trusted role goes by its name.
-my $held = "SELECT partreg.unlock_partition('s', 'r', \$1)";
+# A trusted role is the role that was meant, whatever its name is.
+my $held = "SELECT partreg.unlock_partition('s', 'r', \$1, NULL, 'job')";
 $owner->run('ALTER ROLE job RENAME TO job_of_before');
-fails_with($job, '42501', 'renamed, the role is not trusted', $held, $day);
-$owner->run('CREATE ROLE job IN ROLE job_of_before');
-is($owner->query("SET SESSION AUTHORIZATION job")->{error}, undef, 'another one of that name');
-is($owner->query("SELECT partreg.lock_partition('s', 'r', \$1, NULL, 'job')", $day)->{error}, undef, 'is');
-$owner->run('RESET SESSION AUTHORIZATION; DROP ROLE job; ALTER ROLE job_of_before RENAME TO job');
-is($job->value($held, $day), 't', 'and so is the first one, named as before');
+is($job->value("SELECT partreg.lock_partition('s', 'r', \$1, NULL, 'job')", $day), 'f', 'renamed, it is trusted still');
+$owner->run("CREATE ROLE job; SELECT partreg.grant_privileges('job', 'writer')");
+is($owner->query("SET SESSION AUTHORIZATION job")->{error}, undef, 'another one takes the name');
+fails_with($owner, '42501', 'and is not trusted', $held, $day);
+$owner->run("RESET SESSION AUTHORIZATION; SELECT partreg.grant_privileges('job', 'none'); DROP ROLE job; ALTER ROLE job_of_before RENAME TO job");
+is($job->value($held, $day), 't', 'the first one is, named as before');
 
 note 'Others who hold things';
 
@@ -478,7 +485,8 @@ my @huge = (
 	[ '42704', 'lock_partition', 's', $huge, $noon, $source_token ],
 	[ '42501', 'lock_partition', 's', 'p', $noon, $huge ],
 	[ '22023', 'lock_partition', 's', 'p', $noon, $token, $huge ],
-	[ '00000', 'fail_partition', 's', 'p', $noon, $token, $huge ],
+	[ '22023', 'fail_partition', 's', 'p', $noon, $token, $huge ],
+	[ '00000', 'fail_partition', 's', 'p', $noon, $token, undef, $huge ],
 	[ '22023', 'register_provider', $huge, $source_token ],
 	[ '42501', 'register_provider', 'x', $huge ],
 	[ '22023', 'set_readiness_rule', 's', $huge, $source_token ],
@@ -490,7 +498,7 @@ my @huge = (
 for my $case (@huge)
 {
 	my ($sqlstate, $function, @arguments) = @$case;
-	my $where = 1 + (grep { length $arguments[$_] > 1000 } 0 .. $#arguments)[0];
+	my $where = 1 + (grep { length($arguments[$_] // "") > 1000 } 0 .. $#arguments)[0];
 	my $error;
 	my $took = seconds(
 		sub {

@@ -166,12 +166,19 @@ my @writes = (
 	[ 'fail_partition', 1, 'S', 'P', $hour, 'T' ],
 	[ 'lock_partitions', 1, 'S', 'P', $hour, 'T' ],
 	[ 'unlock_partitions', 1, 'S', 'P', $hour, 'T' ],
+	[ 'fail_partitions', 1, 'S', 'P', $hour, 'T' ],
+	[ 'renew_lease', 1, 'S', 'P', $hour, '1 hour', 'T' ],
+	[ 'renew_leases', 1, 'S', 'P', $hour, '1 hour', 'T' ],
 	[ 'retire_partition', 1, 'S', 'P', $hour, 'T' ],
+	[ 'retire_partitions', 1, 'S', 'P', $hour, 'T' ],
 	[ 'rotate_access_token', 1, 'S', 'P', 'T' ],
 	[ 'rotate_access_token', 0, 'S', undef, 'T' ],
 	[ 'revoke_provider', 0, 'S', 'P', 'T' ],
 	[ 'set_effective', 0, 'S', 'P', '(,)', 'T' ],
 	[ 'set_trusted_role', 0, 'S', 'P', undef, 'T' ],
+	[ 'set_trusted_role', 0, 'S', undef, 'job', 'T' ],
+	[ 'rename_provider', 0, 'S', 'P', 'renamed', 'T' ],
+	[ 'rename_source', 0, 'S', 'renamed', 'T' ],
 	[ 'set_owner', 0, 'S', 'owner', 'T' ],
 	[ 'set_readiness_rule', 0, 'S', 'any', 'T' ],
 	[ 'drop_source', 0, 'S', 'T' ]);
@@ -230,6 +237,13 @@ for my $write (@writes)
 for my $token ('', 'x', $unknown_source, $p_token, $old_source_token, $source_token =~ s/.$/-/r)
 {
 	push @{ $answers{ told(call('register_provider', 'new', $token)) } }, "register_provider, $token";
+	push @{ $answers{ told(call('register_provider', 'p', $token, undef, undef, 's', 't')) } }, "register_provider of s, $token";
+}
+# Of another source than the one named, or without a token.
+for my $case ([ 'other', $source_token ], [ 'nothing', $source_token ], [ 's', $other_source_token ], [ 's', undef ], [ 'nothing', undef ])
+{
+	push @{ $answers{ told(call('register_provider', 'p', $case->[1], undef, undef, $case->[0], 't')) } },
+	  "register_provider of $case->[0]";
 }
 is(scalar keys %answers, 1, "$tried calls with a wrong token: one answer")
   or diag join "\n", map { "$_: $answers{$_}[0]" } sort keys %answers;
@@ -268,7 +282,8 @@ my %value = (
 	during => $hour, trusted_role => 'job', effective => '(,)', if_not_exists => 't', step => '1 hour',
 	time_zone => 'UTC', holder => 'me', lease => '1 hour', reason => 'why', grace => '0', within => '1 hour',
 	start_at => '2024-01-01', end_at => '2024-01-02', since => '2024-01-01', as_of => '2024-01-01',
-	before => '2024-01-01', timeout => '0', poll => '1s', cursor => undef, max_events => 10,
+	before => '2024-01-01', new_name => 'renamed', day => '2024-01-01', details => undef, register => 'f',
+	timeout => '0', poll => '1s', cursor => undef, max_events => 10,
 	source_names => '{s}', width => 72, grantee => 'job', level => 'reader');
 
 # Texts with a token of somebody else in them, whole, broken and hidden.
@@ -288,8 +303,8 @@ sub shows
 
 my @functions = @{
 	$client->rows(<<'EOT') };
-SELECT p.oid::regprocedure, proname, prokind = 'p', array_to_string(proargnames[:pronargs], ' '),
-       (SELECT string_agg(replace(t::regtype::text, 'timestamp with time zone', 'timestamptz'), ' ' ORDER BY n)
+SELECT p.oid::regprocedure, proname, prokind = 'p', coalesce(array_to_string(proargnames[:pronargs], ' '), ''),
+       (SELECT coalesce(string_agg(replace(t::regtype::text, 'timestamp with time zone', 'timestamptz'), ' ' ORDER BY n), '')
           FROM unnest(proargtypes) WITH ORDINALITY AS a (t, n))
   FROM pg_proc p
  WHERE pronamespace = 'partreg'::regnamespace AND prokind IN ('f', 'p') AND proname NOT LIKE '\_%'

@@ -144,13 +144,13 @@ cmp_ok(time - $began, '<', 2, 'at once');
 $holders[0]->run('ROLLBACK');
 
 for my $case (
-	[ 'register_partitions', $client, '1 minute' ],
-	[ 'register_partitions', $client, '10 seconds' ])
+	[ 'register_partitions', $client, '1 minute', '2048-01-01' ],
+	[ 'register_partitions', $client, '10 seconds', '2033-01-01' ])
 {
-	my ($function, $session, $step) = @$case;
+	my ($function, $session, $step, $end) = @$case;
 
 	$session->start("SELECT partreg.$function(\$1, \$2, \$3, \$4, \$5)",
-		's', 'p', '[2030-01-01 00:00+00,2050-01-01 00:00+00)', $step, $token);
+		's', 'p', "[2030-01-01 00:00+00,$end 00:00+00)", $step, $token);
 	sleep 1;
 	$began = time;
 	$session->cancel;
@@ -174,15 +174,17 @@ my $all = '[2030-01-01 00:00+00,2030-04-11 00:00+00)';
 
 $client->rows('SELECT partreg.register_partitions($1, $2, $3, $4, $5)', 'many', 'p', $all, '1 minute', $many_token);
 $before = rows_of_tables($client);
-$client->run("SET statement_timeout = '40ms'");
 for my $call (
-	[ 'lock_partitions($1, $2, $3, $4)', 'many', 'p', $all, $many_token ],
-	[ 'unlock_partitions($1, $2, $3, $4)', 'many', 'p', $all, $many_token ],
-	[ 'explain_readiness($1, $2)', 'many', $all ],
-	[ 'drop_source($1, $2)', 'many', $many_token ])
+	[ '40ms', 'lock_partitions($1, $2, $3, $4)', 'many', 'p', $all, $many_token ],
+	[ '40ms', 'unlock_partitions($1, $2, $3, $4)', 'many', 'p', $all, $many_token ],
+	[ '40ms', 'fail_partitions($1, $2, $3, $4)', 'many', 'p', $all, $many_token ],
+	[ '40ms', 'retire_partitions($1, $2, $3, $4)', 'many', 'p', $all, $many_token ],
+	[ '5ms', 'explain_readiness($1, $2)', 'many', $all ],
+	[ '40ms', 'drop_source($1, $2)', 'many', $many_token ])
 {
-	my ($function, @given) = @$call;
+	my ($timeout, $function, @given) = @$call;
 
+	$client->run("SET statement_timeout = '$timeout'");
 	$began = time;
 	is(outcome($client->query("SELECT count(*) FROM partreg.$function", @given)), '57014', "$function is ended");
 	cmp_ok(time - $began, '<', 2, sprintf 'within a moment (%.2f s)', time - $began);

@@ -1,9 +1,9 @@
 /*
- * recall.c
- *		Rows remembered by their place.
+ * source.c
+ *		Finding the source that a question is about.
  *
  * A sensor asks the same question again and again, in one backend about the
- * same few sources.  What a backend remembers of a source is where its row was
+ * same few sources.  So a backend keeps hints: where the row of a source was
  * found, and where the span that last answered for it was found; never what
  * they said.  The next question looks there first, and believes what it finds
  * only if it is visible in its snapshot and is what is wanted:
@@ -16,18 +16,19 @@
  *	 row it is.
  *
  * So whatever happened to the rows in between (updates, drops, VACUUM FULL, a
- * place used again for another row), there is nothing to invalidate: at worst
- * the look was in vain.  "Unknown" and "not available" are asked of the index.
+ * place used again for another row), there is nothing to invalidate: a wrong
+ * hint costs a look, never an answer.  "Does not exist" and "not available" are
+ * answered by the index alone.
  *
- * The length classes of the source's locks that were met are remembered as a
- * guess, which makes a walk through the locks shorter and never wrong.
+ * The length classes of the source's locks that were met are kept as a hint,
+ * too, which makes a walk through the locks shorter and never wrong; as long as
+ * none were met, where it can be seen that there are none (vacancy.c).
  *
- * The buffer is remembered too: ReadRecentBuffer() pins it only if it still
+ * The buffer is part of a hint: ReadRecentBuffer() pins it only if it still
  * holds that block, and so never reads beyond the end of a table that shrank.
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -35,17 +36,19 @@
 #include "executor/tuptable.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "argument.h"
 #include "catalog.h"
 #include "compat.h"
-#include "recall.h"
+#include "condition.h"
+#include "source.h"
+#include "vacancy.h"
 
 /* More sources than this in one backend, and it starts anew. */
-#define MAX_REMEMBERED	10000
+#define MAX_HINTS	10000
 
 typedef struct Place
 {
@@ -59,18 +62,19 @@ typedef struct SourceName
 	size_t		length;
 } SourceName;
 
-typedef struct RememberedSource
+typedef struct SourceHints
 {
 	SourceName	name;
 	uint32		hash;
 	char		status;			/* of the slot, for simplehash */
-	Place		source;
+	Place		row;
 	Place		span;
 	uint64		lock_classes;	/* length classes of its locks, met so far */
-} RememberedSource;
+	Vacancy		vacancy;
+} SourceHints;
 
-#define SH_PREFIX sources
-#define SH_ELEMENT_TYPE RememberedSource
+#define SH_PREFIX hints
+#define SH_ELEMENT_TYPE SourceHints
 #define SH_KEY_TYPE SourceName
 #define SH_KEY name
 #define SH_HASH_KEY(table, key) \
@@ -84,8 +88,10 @@ typedef struct RememberedSource
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-static MemoryContext sources_context = NULL;
-static sources_hash *sources = NULL;
+static MemoryContext hints_context = NULL;
+
+/* NULL also while a hint is being added: see keep_hint(). */
+static hints_hash *hints = NULL;
 
 static Place
 place_of(Relation table, ItemPointerData tid)
@@ -143,83 +149,91 @@ text_is(Datum value, const char *wanted, size_t length)
 
 /* Look for a source where it was. */
 static bool
-recall_source(SourceName name, Snapshot snapshot, SourceKey *key)
+try_hint(SourceName name, Snapshot snapshot, Source *source)
 {
 	Relation	table;
 	HeapTupleData tuple;
 	bool		found = false;
 
-	key->remembered = sources == NULL ? NULL : sources_lookup(sources, name);
-	if (key->remembered == NULL)
+	source->hints = hints == NULL ? NULL : hints_lookup(hints, name);
+	if (source->hints == NULL)
 		return false;
 	table = catalog_reopen_table(SOURCE_BY_NAME);
 	if (table == NULL)
 		return false;
-	if (visit(&key->remembered->source, table, snapshot, &tuple))
+	if (visit(&source->hints->row, table, snapshot, &tuple))
 	{
 		found = text_is(attribute(&tuple, table, Anum_source_name),
 						name.bytes, name.length);
-		key->id = DatumGetInt32(attribute(&tuple, table, Anum_source_id));
-		key->needs_all = text_is(attribute(&tuple, table, Anum_source_rule),
-								 "all", 3);
-		leave(&key->remembered->source);
+		source->id = DatumGetInt32(attribute(&tuple, table, Anum_source_id));
+		source->needs_all = text_is(attribute(&tuple, table, Anum_source_rule),
+									"all", 3);
+		leave(&source->hints->row);
 	}
 	table_close(table, NoLock);
 	return found;
 }
 
-static RememberedSource *
-remember_source(SourceName name, Place place)
+/*
+ * Keep where the row of a source is.
+ *
+ * simplehash is broken by an insertion that runs out of memory, so nobody may
+ * find the table until it is over: the next call then starts a new one.
+ */
+static SourceHints *
+keep_hint(SourceName name, Place row)
 {
-	RememberedSource *remembered;
+	hints_hash *table = hints;
+	SourceHints *kept;
 	bool		found;
 
-	if (sources_context == NULL)
-		sources_context = AllocSetContextCreate(TopMemoryContext,
-												"partreg places of sources",
-												ALLOCSET_DEFAULT_SIZES);
-	if (sources != NULL && sources->members >= MAX_REMEMBERED)
+	hints = NULL;
+	if (hints_context == NULL)
+		hints_context = AllocSetContextCreate(TopMemoryContext,
+											  "partreg hints",
+											  ALLOCSET_DEFAULT_SIZES);
+	if (table == NULL || table->members >= MAX_HINTS)
 	{
-		sources = NULL;
-		MemoryContextReset(sources_context);
+		MemoryContextReset(hints_context);
+		table = hints_create(hints_context, 64, NULL);
 	}
-	if (sources == NULL)
-		sources = sources_create(sources_context, 64, NULL);
 
-	remembered = sources_lookup(sources, name);
-	if (remembered == NULL)
+	kept = hints_lookup(table, name);
+	if (kept == NULL)
 	{
-		char	   *copy = MemoryContextAlloc(sources_context, name.length + 1);
+		char	   *copy = MemoryContextAlloc(hints_context, name.length + 1);
 
 		memcpy(copy, name.bytes, name.length);
 		name.bytes = copy;
-		remembered = sources_insert(sources, name, &found);
-		remembered->span.buffer = InvalidBuffer;
-		remembered->lock_classes = 0;
+		kept = hints_insert(table, name, &found);
+		kept->span.buffer = InvalidBuffer;
+		kept->lock_classes = 0;
+		kept->vacancy.source_id = 0;
 	}
-	remembered->source = place;
-	return remembered;
+	kept->row = row;
+	hints = table;
+	return kept;
 }
 
 /*
- * Find a source by name in a snapshot; false: the snapshot knows none.
+ * Find a source by name in a snapshot; false: there is none in it.
  */
 bool
-source_lookup(const char *name, size_t length, Snapshot snapshot,
-			  SourceKey *key)
+source_lookup(const char *name, Snapshot snapshot, Source *source)
 {
-	SourceName	wanted = {name, length};
+	SourceName	wanted = {name, strnlen(name, MAX_NAME_LENGTH + 1)};
 	CatalogScan scan;
-	ScanKeyData keys[1];
+	Datum		key;
 	bool		found = false;
 
-	if (recall_source(wanted, snapshot, key))
+	if (wanted.length > MAX_NAME_LENGTH)
+		return false;
+	if (try_hint(wanted, snapshot, source))
 		return true;
 
 	catalog_begin(&scan, SOURCE_BY_NAME, snapshot);
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_TEXTEQ,
-				PointerGetDatum(cstring_to_text_with_len(name, (int) length)));
-	catalog_seek(&scan, keys, 1);
+	key = CStringGetTextDatum(name);
+	catalog_seek_source(&scan, key);
 	while (!found && catalog_next_entry(&scan, ForwardScanDirection))
 	{
 		/* The root of the HOT chain; fetching the row moves xs_heaptid on. */
@@ -229,30 +243,63 @@ source_lookup(const char *name, size_t length, Snapshot snapshot,
 		if (!catalog_fetch_row(&scan))
 			continue;
 		found = true;
-		key->id = DatumGetInt32(catalog_row_value(&scan, Anum_source_id,
-												  &isnull));
-		key->needs_all = text_is(catalog_row_value(&scan, Anum_source_rule,
-												   &isnull), "all", 3);
-		key->remembered = remember_source(wanted, place_of(scan.table, root));
+		source->id = catalog_row_int32(&scan, Anum_source_id);
+		source->needs_all = text_is(catalog_row_value(&scan, Anum_source_rule,
+													  &isnull), "all", 3);
+		source->hints = keep_hint(wanted, place_of(scan.table, root));
 	}
 	catalog_end(&scan);
+	pfree(DatumGetPointer(key));
 	return found;
+}
+
+/* The same where it has to exist. */
+Source
+source_find(const char *name, Snapshot snapshot)
+{
+	Source		source;
+
+	if (unlikely(!source_lookup(name, snapshot, &source)))
+		raise_unknown_source(name);
+	return source;
+}
+
+void
+raise_unknown_source(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errcondition("unknown_source"),
+			 errmsg("source \"%s\" does not exist", quotable(name)),
+			 errhint("The view partreg.sources lists the sources.")));
 }
 
 /* Where to keep the length classes of a source's locks: overlap_begin(). */
 uint64 *
-known_lock_classes(const SourceKey *key)
+source_lock_classes(const Source *source)
 {
-	return &key->remembered->lock_classes;
+	return &source->hints->lock_classes;
+}
+
+/*
+ * Is it certain that a source has no locks?  It is not tried where some have
+ * been met.
+ */
+bool
+source_has_no_locks(const Source *source, Snapshot snapshot)
+{
+	return source->hints->lock_classes == 0 &&
+		vacancy_holds(&source->hints->vacancy, source->id, snapshot);
 }
 
 /*
  * Does the span that last answered for a source hold a window?
  */
 bool
-recall_span(const SourceKey *key, TimeInterval window, Snapshot snapshot)
+source_hinted_span_holds(const Source *source, TimeInterval window,
+						 Snapshot snapshot)
 {
-	const Place *place = &key->remembered->span;
+	const Place *place = &source->hints->span;
 	Relation	table;
 	HeapTupleData tuple;
 	bool		holds = false;
@@ -264,7 +311,7 @@ recall_span(const SourceKey *key, TimeInterval window, Snapshot snapshot)
 		return false;
 	if (visit(place, table, snapshot, &tuple))
 	{
-		holds = DatumGetInt32(attribute(&tuple, table, Anum_coverage_source_id)) == key->id &&
+		holds = DatumGetInt32(attribute(&tuple, table, Anum_coverage_source_id)) == source->id &&
 			DatumGetTimestampTz(attribute(&tuple, table, Anum_coverage_span_start)) <= window.start &&
 			DatumGetTimestampTz(attribute(&tuple, table, Anum_coverage_span_end)) >= window.end;
 		leave(place);
@@ -273,9 +320,9 @@ recall_span(const SourceKey *key, TimeInterval window, Snapshot snapshot)
 	return holds;
 }
 
-/* Remember the span that a scan of COVERAGE_BY_KEY has come to. */
+/* Keep where the span is that a scan of COVERAGE_BY_KEY has come to. */
 void
-remember_span(const SourceKey *key, const CatalogScan *scan)
+source_hint_span(const Source *source, const CatalogScan *scan)
 {
-	key->remembered->span = place_of(scan->table, scan->scan->xs_heaptid);
+	source->hints->span = place_of(scan->table, scan->scan->xs_heaptid);
 }

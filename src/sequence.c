@@ -1,0 +1,156 @@
+/*
+ * sequence.c
+ *		The numbers of sources, providers and events.
+ *
+ * A sequence may be behind its table: logical replication copies rows and not
+ * sequences, and so does who loads tables alone.  Then the numbers drawn from it
+ * are in use, and callers would be told that a name is taken, or something of a
+ * duplicate key that they cannot know.  So before numbers are drawn it is looked
+ * whether the sequence is behind.
+ *
+ * A healthy sequence is never found behind, whatever other sessions do in
+ * between.  Whoever puts number n into the index has drawn it before: at that
+ * moment the sequence was at n or above, and it never goes back.  The index is
+ * read first and the sequence after it, so that what is read of the sequence is
+ * of a later moment than the entry, and of a still later one than the draw.
+ * Nothing in this depends on who has committed or rolled back, and the look goes
+ * by index entries, whether or not their rows can be seen.  After a crash the
+ * same holds: the WAL of the draw comes before that of the entry.
+ *
+ * Nor does the look make SERIALIZABLE transactions depend on each other: it is
+ * no read of a snapshot, and leaves no predicate lock.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/namespace.h"
+#include "commands/sequence.h"
+#include "storage/bufmgr.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "catalog.h"
+#include "sequence.h"
+
+static const struct
+{
+	const char *name;
+	CatalogIndex index;			/* that has the numbers in use */
+}			sequences[] = {
+	[SEQUENCE_SOURCE] = {"source_id_seq", SOURCE_BY_ID},
+	[SEQUENCE_PROVIDER] = {"provider_id_seq", PROVIDER_BY_ID},
+	[SEQUENCE_EVENT] = {"event_id_seq", EVENT_BY_ID}
+};
+
+/* InvalidOid: not known, or not any more */
+static Oid	oids[lengthof(sequences)];
+
+static void
+forget_sequence(Datum arg, Oid relid)
+{
+	for (int i = 0; i < lengthof(oids); i++)
+	{
+		if (!OidIsValid(relid) || oids[i] == relid)
+			oids[i] = InvalidOid;
+	}
+}
+
+static Oid
+sequence_oid(Sequence which)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(forget_sequence, (Datum) 0);
+		registered = true;
+	}
+	if (!OidIsValid(oids[which]))
+	{
+		Oid			relid = get_relname_relid(sequences[which].name,
+											  get_namespace_oid("partreg", false));
+
+		if (!OidIsValid(relid))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("sequence partreg.%s does not exist",
+							sequences[which].name)));
+		oids[which] = relid;
+	}
+	return oids[which];
+}
+
+/* The greatest number in the index; 0: there is none. */
+static int64
+greatest_number(Sequence which)
+{
+	CatalogScan scan;
+	int64		result = 0;
+
+	/* No snapshot of a transaction: it looks at entries, not at rows. */
+	catalog_begin(&scan, sequences[which].index, SnapshotAny);
+	catalog_seek_last(&scan);
+	if (catalog_next_entry(&scan, BackwardScanDirection))
+	{
+		Datum		number = catalog_entry_value(&scan, Key_number);
+
+		result = which == SEQUENCE_EVENT ? DatumGetInt64(number) :
+			DatumGetInt32(number);
+	}
+	catalog_end(&scan);
+	return result;
+}
+
+/* The number that would be drawn next. */
+static int64
+next_number(Sequence which)
+{
+	Relation	sequence = relation_open(sequence_oid(which), AccessShareLock);
+	Buffer		buffer = ReadBuffer(sequence, 0);
+	Page		page;
+	HeapTupleHeader row;
+	Form_pg_sequence_data data;
+	int64		result;
+
+	/* A sequence is one row on one page, without nulls. */
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(buffer);
+	row = (HeapTupleHeader) PageGetItem(page, PageGetItemId(page, FirstOffsetNumber));
+	data = (Form_pg_sequence_data) ((char *) row + row->t_hoff);
+	result = data->last_value + (data->is_called ? 1 : 0);
+	UnlockReleaseBuffer(buffer);
+	relation_close(sequence, NoLock);
+	return result;
+}
+
+/* Complain about a sequence that is behind its table (55000). */
+void
+sequence_check(Sequence which)
+{
+	int64		greatest = greatest_number(which);
+
+	if (unlikely(next_number(which) <= greatest))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("sequence partreg.%s is behind the numbers in use",
+						sequences[which].name),
+				 errdetail("Number " INT64_FORMAT " is in use.", greatest),
+				 errhint("The owner of the extension calls partreg.advance_sequences(), once logical replication has ended.")));
+}
+
+/* Draw the next number, where sequence_check() was called in this call. */
+int64
+sequence_draw(Sequence which)
+{
+	return nextval_internal(sequence_oid(which), false);
+}
+
+/* Draw the next number. */
+int64
+sequence_next(Sequence which)
+{
+	sequence_check(which);
+	return sequence_draw(which);
+}
