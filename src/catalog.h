@@ -145,7 +145,6 @@ typedef enum CatalogIndex
 } CatalogIndex;
 
 #define CATALOG_INDEXES (EVENT_BY_PARTITION + 1)
-#define CATALOG_MAX_KEYS 5
 
 /* The columns of each index, in their order */
 

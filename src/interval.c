@@ -173,18 +173,6 @@ first_ending_after(const IntervalSet *set, int64 instant)
 }
 
 /*
- * Does a coalesced set hold every instant of `whole`?
- */
-bool
-interval_set_covers(const IntervalSet *set, TimeInterval whole)
-{
-	size_t		i = first_ending_after(set, whole.start);
-
-	return i < set->count &&
-		set->items[i].start <= whole.start && set->items[i].end >= whole.end;
-}
-
-/*
  * Append to `gaps` the parts of `whole` that a coalesced set does not hold.
  */
 void

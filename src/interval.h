@@ -49,7 +49,6 @@ extern void interval_set_add(IntervalSet *set, TimeInterval item);
 extern void interval_set_merge(IntervalSet *set, TimeInterval item);
 extern void interval_set_free(IntervalSet *set);
 extern void interval_set_coalesce(IntervalSet *set);
-extern bool interval_set_covers(const IntervalSet *set, TimeInterval whole);
 extern void interval_set_gaps(const IntervalSet *set, TimeInterval whole,
 							  IntervalSet *gaps);
 extern void interval_set_intersect(const IntervalSet *a, const IntervalSet *b,

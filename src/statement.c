@@ -217,15 +217,6 @@ result_value(uint64 row, int column, bool *isnull)
 						 column, isnull);
 }
 
-bool
-result_is_null(uint64 row, int column)
-{
-	bool		isnull;
-
-	(void) result_value(row, column, &isnull);
-	return isnull;
-}
-
 static Datum
 result_not_null(uint64 row, int column)
 {
@@ -236,13 +227,7 @@ result_not_null(uint64 row, int column)
 	return value;
 }
 
-int32
-result_int4(uint64 row, int column)
-{
-	return DatumGetInt32(result_not_null(row, column));
-}
-
-TimestampTz
+static TimestampTz
 result_time(uint64 row, int column)
 {
 	return DatumGetTimestampTz(result_not_null(row, column));

@@ -46,9 +46,6 @@ extern uint64 statement_run_latest(Statement *statement,
 extern bool statements_attempt(void (*attempt) (void *arg), void *arg,
 							   int tolerated);
 
-extern bool result_is_null(uint64 row, int column);
-extern int32 result_int4(uint64 row, int column);
-extern TimestampTz result_time(uint64 row, int column);
 extern TimeInterval result_interval(uint64 row, int column);
 extern char *result_text(uint64 row, int column);
 

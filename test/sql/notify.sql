@@ -83,6 +83,7 @@ SELECT partreg.set_effective('notify 3', 'a', 'empty', :'source_token');
 SELECT partreg.retire_partition('notify 3', 'a', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', :'token');
 SELECT partreg.revoke_provider('notify 3', 'a', :'source_token');
 SELECT partreg.register_provider('a', :'source_token') AS token \gset
+SELECT partreg.rename_provider('notify 3', 'a', 'b', :'source_token');
 SELECT partreg.drop_source('notify 3', :'source_token');
 \o
 RESET SESSION AUTHORIZATION;

@@ -252,6 +252,9 @@ SELECT pg_temp.told(format('SELECT partreg.fail_partition(%L, %L, %L, %L, %L)', 
 -- A partition that is not known: what there is instead.
 SELECT pg_temp.told(format('SELECT partreg.lock_partition(%L, %L, %L, %L)', 'partition', 'loader',
     tstzrange(lower(pg_temp.day(200)), upper(pg_temp.day(205))), :'token'));
+SELECT pg_temp.told(format('SELECT partreg.%s(%L, %L, %L, %L)', call, 'partition', 'loader',
+    tstzrange(lower(pg_temp.day(200)), lower(pg_temp.day(200)) + interval '1 hour'), :'token'))
+FROM unnest('{lock_partitions,unlock_partitions,fail_partitions,retire_partitions}'::text[]) call;
 
 -- Details go with the event; without a holder, others leave one more.
 SELECT partreg.unlock_partition('partition', 'loader', pg_temp.day(207), :'token', register => true, details => '{"rows": 1}');

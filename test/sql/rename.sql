@@ -148,13 +148,15 @@ SELECT partreg.register_provider('cron old', :'source_token') IS NOT NULL AS rev
 SELECT event, provider_name, details FROM partreg.events
 WHERE source_name LIKE 'rename%' AND event IN ('register_provider', 'revoke', 'rename') AND provider_name LIKE 'cron%' ORDER BY event_id;
 
--- What is refused draws no number.
+-- What is refused draws no number, nor does a revival.
 RESET SESSION AUTHORIZATION;
 SELECT s.last_value AS source, p.last_value AS provider FROM partreg.source_id_seq s, partreg.provider_id_seq p \gset before_
 SELECT pg_temp.outcome(format($$rename_source('rename', 'rename other', %L)$$, :'source_token')),
        pg_temp.outcome(format($$rename_provider('rename', 'airflow2', 'cron', %L)$$, :'source_token')),
        pg_temp.outcome($$register_source('rename', 'team')$$),
        pg_temp.outcome(format($$register_provider('cron', %L)$$, :'source_token'));
+SELECT partreg.revoke_provider('rename', 'cron', :'source_token');
+SELECT partreg.register_provider('cron', :'source_token') IS NOT NULL AS revived;
 SELECT s.last_value = :before_source AS same, p.last_value = :before_provider AS same FROM partreg.source_id_seq s, partreg.provider_id_seq p;
 
 SELECT count(partreg.drop_source(name, partreg.reset_access_token(name))) FROM partreg.source WHERE name LIKE 'rename%';

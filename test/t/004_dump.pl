@@ -171,7 +171,7 @@ $client->rows("SELECT partreg.drop_source('gone', partreg.reset_access_token('go
 my $changes = join "\n",
   map { $_->[0] } @{ $client->rows("SELECT data FROM pg_logical_slot_get_changes('slot', NULL, NULL)") };
 
-for my $table (qw(source provider partition lock coverage event))
+for my $table (qw(source provider partition pending lock coverage event))
 {
 	like($changes, qr/table partreg\.$table: /, "changes of $table are decoded");
 }
