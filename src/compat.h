@@ -60,8 +60,14 @@
 #define rows_may_be_taken() false
 #endif
 
-/* From 18 on, one argument more: where to count what the scan does. */
-#if PG_VERSION_NUM >= 180000
+/*
+ * From 18 on, one argument more: where to count what the scan does; from 19
+ * on, another: flags, of which none is set.
+ */
+#if PG_VERSION_NUM >= 190000
+#define index_beginscan_compat(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0, 0)
+#elif PG_VERSION_NUM >= 180000
 #define index_beginscan_compat(heap, index, snapshot, nkeys) \
 	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
 #else

@@ -204,11 +204,17 @@ chdir $here;
 $upgraded->start;
 $client = connect_to($upgraded);
 my $after = state_of($client);
-# pg_upgrade does not record initial privileges that are the default ones.
+# pg_upgrade does not record initial privileges that are the default ones, and
+# gives row types the default ones again.  (Those are members of the extension
+# from 17 on, and not compared before.)
 for my $objects ($before, $after)
 {
-	$objects->{objects} =
-	  [ grep { !/^(schema|sequence|table|view) .*: initial privileges: / } @{ $objects->{objects} } ];
+	my @facts = @{ $objects->{objects} };
+	my %relation = map { $_ => 1 } map { /^(?:table|view) (\S+): exists: / } @facts;
+
+	$objects->{objects} = [
+		grep { !/^(schema|sequence|table|view) .*: initial privileges: / }
+		grep { !(/^type (\S+): (?:initial )?privileges: / && $relation{$1}) } @facts ];
 }
 is_deeply($after->{$_}, $before->{$_}, "pg_upgrade: $_") for qw(rows objects answers);
 is(partition_call($client, 'lock', 'p', 7, $rotated), 't', 'pg_upgrade: it goes on');
