@@ -8,5 +8,5 @@ GRANT ALL ON SCHEMA sales, marts TO dbt_job;
 GRANT ALL ON ALL TABLES IN SCHEMA sales TO dbt_job;
 GRANT CREATE ON DATABASE :"DBNAME" TO dbt_job;
 SELECT partreg.grant_privileges('dbt_job', 'writer');
-SELECT partreg.register_provider(s, 'dbt', partreg.register_source(s, 'o'), trusted_role => 'dbt_job') IS NULL
+SELECT partreg.register_provider('dbt', partreg.register_source(s, 'o'), trusted_role => 'dbt_job') IS NULL
   FROM unnest('{sales.orders,marts.revenue,marts.broken,marts.tested,marts.below,marts.batched}'::text[]) s;

@@ -12,7 +12,13 @@
 {% macro assert_needs() %}
   {%- for need in partreg.needs() %}
   SELECT partreg.assert_ready({{ partreg.quoted(need) }}, {{ partreg.during() }})
-   WHERE (SELECT bool_and(e.state = 'locked' AND e.holder = {{ partreg.quoted(partreg.holder()) }})
+   WHERE (WITH mine AS MATERIALIZED (SELECT l.provider_name, l.during FROM partreg.locks l
+                       WHERE l.source_name = {{ partreg.quoted(need) }} AND l.state = 'locked'
+                         AND l.holder = {{ partreg.quoted(partreg.holder()) }})
+          SELECT bool_and(e.during <@ (SELECT range_agg(m.during) FROM mine m
+                                        WHERE m.provider_name = coalesce(e.provider_name, m.provider_name))
+                          AND (e.state IN ('missing', 'registered')
+                               OR e.state = 'locked' AND e.holder = {{ partreg.quoted(partreg.holder()) }}))
             FROM partreg.explain_readiness({{ partreg.quoted(need) }}, {{ partreg.during() }}) e) IS NOT TRUE;
   {%- endfor %}
 {%- endmacro %}
@@ -27,9 +33,11 @@
   {%- if partreg.is_sample() -%}
     {{ exceptions.raise_compiler_error('partreg: --sample would leave a part of the rows in ' ~ this ~ ', which stays ready') }}
   {%- endif -%}
-  {%- if partreg.is_rebuilt() and (flags.EMPTY or p.get('rebuild') not in ['retire', 'keep']) -%}
+  {#- The batches of a microbatch model cannot retire each other. -#}
+  {%- set words = ['keep'] if model.get('batch') else ['retire', 'keep'] -%}
+  {%- if partreg.is_rebuilt() and (flags.EMPTY or p.get('rebuild') not in words) -%}
     {{ exceptions.raise_compiler_error('partreg: ' ~ this ~ ' would be built anew (--full-refresh, or not incremental): its other partitions would go and stay ready.'
-         ~ ' Say rebuild: retire or keep in its meta.partreg; never with --empty.') }}
+         ~ ' Say rebuild: ' ~ words | join(' or ') ~ ' in its meta.partreg; never with --empty.') }}
   {%- endif -%}
   {%- if p.get('unlock', 'model') not in ['model', 'tests'] -%}
     {{ exceptions.raise_compiler_error('partreg: unlock of ' ~ this ~ ' is neither model nor tests') }}
