@@ -1,10 +1,12 @@
 begin "kill -9"
 supply 1
-$DBT run -s revenue --vars '{sleep: 5, partreg_lease: 1 hour}' >"$work/killed" 2>&1 & victim=$!
+shut
+$DBT run -s revenue >"$work/killed" 2>&1 & victim=$!
 await "$held"
 kill -9 $victim
 wait $victim 2>/dev/null
 q "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'dbt_job'" >/dev/null
+open_gate
 dbt run -s revenue
 is "before the end of the lease refused" $rc 1
 is "nothing is ready" "$(ready marts.revenue)" f
