@@ -4,9 +4,9 @@ CREATE SCHEMA sales;
 CREATE SCHEMA marts;
 CREATE TABLE sales.orders (happened_at timestamptz, amount int);
 INSERT INTO sales.orders SELECT g, 1 FROM generate_series('2024-01-01 00:00+00'::timestamptz, '2024-01-03 23:00+00', '1 hour') g;
-GRANT ALL ON SCHEMA sales, marts TO dbt_job;
-GRANT ALL ON ALL TABLES IN SCHEMA sales TO dbt_job;
-GRANT CREATE ON DATABASE :"DBNAME" TO dbt_job;
-SELECT partreg.grant_privileges('dbt_job', 'writer');
-SELECT partreg.register_provider('dbt', partreg.register_source(s, 'o'), trusted_role => 'dbt_job') IS NULL
+GRANT ALL ON SCHEMA sales, marts TO :"role";
+GRANT ALL ON ALL TABLES IN SCHEMA sales TO :"role";
+GRANT CREATE ON DATABASE :"DBNAME" TO :"role";
+SELECT partreg.grant_privileges(:'role', 'writer');
+SELECT partreg.register_provider('dbt', partreg.register_source(s, 'o'), trusted_role => :'role') IS NULL
   FROM unnest('{sales.orders,marts.revenue,marts.broken,marts.tested,marts.below,marts.batched}'::text[]) s;

@@ -1,7 +1,7 @@
 begin "two invocations at once"
 supply 1
 shut
-$DBT run -s revenue --target-path "$work/first" --log-path "$work/first" >"$work/first.out" 2>&1 & first=$!
+timeout 90 "$DBT" run -s revenue --target-path "$work/first" --log-path "$work/first" >"$work/first.out" 2>&1 & first=$!
 await "$held"
 dbt run -s revenue
 is "the second is refused" $rc 1
