@@ -1,7 +1,6 @@
 {{ config(
     materialized = 'incremental',
-    meta = {'partreg': {'source': 'marts.revenue', 'provider': 'dbt', 'needs': ['sales.orders']}},
-    pre_hook = ["{{ partreg_claim() }}", "{{ partreg_delete('happened_at') }}"],
-    post_hook = "{{ partreg_unlock() }}"
+    meta = {'partreg': {'source': 'marts.revenue', 'provider': 'dbt', 'day': var('day'),
+                        'needs': ['sales.orders'], 'replace': 'happened_at'}}
 ) }}
-SELECT happened_at, amount FROM {{ source('sales', 'orders') }} WHERE happened_at <@ {{ partreg_day() }}
+SELECT happened_at, amount FROM {{ source('sales', 'orders') }} WHERE happened_at <@ {{ partreg.during() }}
