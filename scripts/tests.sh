@@ -171,11 +171,27 @@ tap()
 # `, N skipped`.
 check_program()
 {
-	local status=0 last
-
 	begin "$1"
 	shift
-	run indented in_src "$@" || status=$?
+	last_line_of in_src "$@"
+}
+
+# check_client FILE
+#
+# The same of a program clients/*/check of the copy.  It runs as the caller and
+# in the caller's environment, where interpreters and the settings of package
+# installers are; it needs no rights but those of a client.
+check_client()
+{
+	begin "$1"
+	last_line_of env -C "$src" "${PGENV[@]}" PATH="$PGBIN:$PATH" "./$1"
+}
+
+last_line_of()
+{
+	local status=0 last
+
+	run indented "$@" || status=$?
 	last=$(tail -n 1 "$LOG")
 	if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]]; then
 		set -- "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]:-0}"
