@@ -218,7 +218,7 @@ class Registry:
                 obstacles = _obstacles(connection, names, start, end)
                 if obstacles:
                     raise _not_ready(obstacles)
-                yield Reader(connection, names, start, end)
+                yield Reader(connection)
 
     def partition(
         self,
@@ -259,27 +259,8 @@ class Registry:
 class Reader:
     """A snapshot in which the sources are ready."""
 
-    def __init__(
-        self, connection: Connection, sources: tuple[str, ...], start: datetime, end: datetime
-    ) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._asked = (sources, start, end)
-
-    @property
-    def details(self) -> list[dict[str, Any]]:
-        """What the last unlock of each partition said: source, start, end,
-        provider, unlocked_at, details."""
-        sources, start, end = self._asked
-        keys = ("source", "start", "end", "provider", "unlocked_at", "details")
-        return [
-            dict(zip(keys, (source, *row), strict=True))
-            for source in sources
-            for row in self.connection.execute(
-                "SELECT lower(during), upper(during), provider_name, unlocked_at, details"
-                "  FROM partreg.latest_details(%s, tstzrange(%s, %s))",
-                (source, start, end),
-            )
-        ]
 
 
 class Load:
@@ -372,13 +353,12 @@ class Load:
                 if self.lost is None:
                     self._unlock()
                     return
-                error = self.lost
-            self._abandon(error)
-            if self.lost is not None and error is not self.lost:
+                self._abandon(self.lost)
+                raise self.lost
+            self._abandon(error if self.lost is None else self.lost)
+            if self.lost is not None:
                 # What the block raised is how it was told.
                 raise self.lost from error
-            if error is self.lost:
-                raise error
         finally:
             self._done.set()
             self._renewal.join()
