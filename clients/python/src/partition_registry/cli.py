@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -231,8 +231,8 @@ def ready_until(
 @app.command()
 def locks(dsn: Dsn = "", as_json: Json = False) -> None:
     """What is locked or failed: by whom, since when, until when."""
-    columns = ("source", "provider", "start", "end", "state", "holder", "since")
-    columns += ("lease_expires_at", "abandoned", "reason")
+    names = "source provider start end state holder since lease_expires_at abandoned reason"
+    columns = names.split()
     with exit_status(), contextlib.closing(_registry(dsn).open(autocommit=True)) as connection:
         rows = connection.execute(
             "SELECT source_name, provider_name, lower(during), upper(during), state, holder,"
@@ -359,7 +359,7 @@ def _change(
     times: tuple[str | None, str | None, str | None, str | None],
     dsn: str,
     token_file: Path | None,
-    arguments: dict[str, object],
+    arguments: Mapping[str, object],
 ) -> None:
     with exit_status():
         registry = _registry(dsn, token_file)
