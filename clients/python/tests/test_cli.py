@@ -166,3 +166,20 @@ def test_times(place: Place) -> None:
     assert partreg(place, "check", place.source, *local, PGTZ="Asia/Tokyo")[0] == 0
     assert partreg(place, "check", place.source, "--day", *day)[0] == 0
     assert partreg(place, "check", place.source, "--day", "yesterday", "--tz", "UTC")[0] == 1
+
+
+def test_rotate(place: Place, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    words = ("rotate", place.source, "cron", "--new-token-file", str(new))
+    status, out, err = partreg(place, *words)
+    assert (status, out, err) == (0, "", "")
+    assert new.stat().st_mode & 0o777 == 0o600
+    token = new.read_text().strip()
+    assert token != place.token
+    unlock = ("run", place.source, "cron", START, END, "--", "true")
+    assert partreg(place, *unlock)[0] == 5
+    assert partreg(place, *unlock, PARTREG_TOKEN_FILE=str(new))[0] == 0
+    # A file that is there is not written over, and the old token stays good.
+    assert partreg(place, *words, PARTREG_TOKEN_FILE=str(new))[0] == 2
+    assert new.read_text().strip() == token
+    assert partreg(place, *unlock, PARTREG_TOKEN_FILE=str(new))[0] == 0

@@ -453,5 +453,35 @@ def force_fail(
     _change("force_fail_partition", source, provider, times, dsn, None, {"reason": reason})
 
 
+@app.command()
+def rotate(
+    source: Source,
+    new_token_file: Annotated[Path, typer.Option(help="A file that does not exist yet.")],
+    provider: Annotated[str | None, typer.Argument(help="Else the source's own.")] = None,
+    grace: Annotated[float, typer.Option(help="Seconds that the old one still works.")] = 0,
+    token_file: TokenFile = None,
+    dsn: Dsn = "",
+) -> None:
+    """Replace a token; the new one goes into a file, never to the terminal."""
+    with exit_status():
+        registry = _registry(dsn, token_file)
+        with contextlib.closing(registry.open()) as connection:
+            try:
+                row = connection.execute(
+                    "SELECT partreg.rotate_access_token(%s, %s, %s, %s)",
+                    (source, provider, registry.token, timedelta(seconds=grace)),
+                ).fetchone()
+            except psycopg.Error as error:
+                raise errors.translated(error) from error
+            assert row is not None
+            # In the file before the commit: a token that is nowhere is lost.
+            descriptor = os.open(new_token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(row[0] + "\n")
+                file.flush()
+                os.fsync(descriptor)
+            connection.commit()
+
+
 def main() -> None:
     app()

@@ -236,8 +236,9 @@ class Registry:
         """A load of the partition [start, end), to be used with ``with``.
 
         needs: sources that have to be ready for the same range: asked before
-        the lock, so that a run that comes too early leaves none, and again in
-        the load's snapshot.  predecessor: the holder of an earlier attempt,
+        the lock, so that a run that comes too early leaves none, and again at the
+        first statement of the load and before the unlock, when none may have
+        become ready anew.  predecessor: the holder of an earlier attempt,
         whose lock is ended first.  The lease is renewed while the load runs.
 
         Errors: HeldByOther, NotReady, NotAllowed, UnknownObject, BadArgument
@@ -292,6 +293,7 @@ class Load:
         self._connection: Connection | None = None
         self._transaction = contextlib.ExitStack()
         self._began: datetime | None = None
+        self._ready_since: list[datetime | None] = []
         self._done = threading.Event()
         self._renewal = threading.Thread(target=self._renew, name="partreg lease", daemon=True)
 
@@ -329,18 +331,35 @@ class Load:
         use; a load of data that is elsewhere needs none.  It cannot be
         committed by hand: it commits with the unlock.
 
-        Errors: NotReady, where a need is not ready in the load's snapshot."""
+        Errors: NotReady, where a need is not ready at its first statement."""
         if self._connection is None:
             connection = self._registry.open()
             self._transaction.callback(connection.close)
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            # Not REPEATABLE READ: every renewal would make the unlock fail as a
+            # concurrent update.  That the needs are the same from the first
+            # statement to the last is seen before the unlock.
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             self._transaction.enter_context(connection.transaction())
             self._connection = connection
             self._began = self._transaction_began()
-            obstacles = _obstacles(connection, self._needs, self.start, self.end)
-            if obstacles:
-                raise _not_ready(obstacles)
+            self._ready_since = self._needs_ready_since()
         return self._connection
+
+    def _needs_ready_since(self) -> list[datetime | None]:
+        """Since when each need is ready, as long as history keeps it.
+
+        Errors: NotReady, PartitionFailed, UnknownObject."""
+        assert self._connection is not None
+        obstacles = _obstacles(self._connection, self._needs, self.start, self.end)
+        if obstacles:
+            raise _not_ready(obstacles)
+        found: list[datetime | None] = []
+        for need in self._needs:
+            row = self._connection.execute(
+                "SELECT partreg.ready_since(%s, tstzrange(%s, %s))", (need, self.start, self.end)
+            ).fetchone()
+            found.append(row[0] if row else None)
+        return found
 
     def __exit__(
         self,
@@ -371,6 +390,13 @@ class Load:
                     "the load has ended its transaction by itself",
                     hint="Leave COMMIT and ROLLBACK out of it:"
                     " its rows are committed with the unlock.",
+                )
+            if self._needs_ready_since() != self._ready_since:
+                raise NotReady(
+                    "a source that the load needs was changed while it loaded",
+                    sqlstate="55000",
+                    condition="not_ready",
+                    hint="Run the load again: it may have read rows of before and after.",
                 )
             try:
                 connection.execute(
