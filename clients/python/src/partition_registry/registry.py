@@ -238,7 +238,7 @@ class Registry:
         needs: sources that have to be ready for the same range: asked before
         the lock, so that a run that comes too early leaves none, and again at the
         first statement of the load and before the unlock, when none may have
-        become ready anew.  predecessor: the holder of an earlier attempt,
+        have changed meanwhile.  predecessor: the holder of an earlier attempt,
         whose lock is ended first.  The lease is renewed while the load runs.
 
         Errors: HeldByOther, NotReady, NotAllowed, UnknownObject, BadArgument
@@ -293,7 +293,7 @@ class Load:
         self._connection: Connection | None = None
         self._transaction = contextlib.ExitStack()
         self._began: datetime | None = None
-        self._ready_since: list[datetime | None] = []
+        self._needs_made_by: set[int] = set()
         self._done = threading.Event()
         self._renewal = threading.Thread(target=self._renew, name="partreg lease", daemon=True)
 
@@ -342,24 +342,30 @@ class Load:
             self._transaction.enter_context(connection.transaction())
             self._connection = connection
             self._began = self._transaction_began()
-            self._ready_since = self._needs_ready_since()
+            self._needs_made_by = self._check_needs()
         return self._connection
 
-    def _needs_ready_since(self) -> list[datetime | None]:
-        """Since when each need is ready, as long as history keeps it.
+    def _check_needs(self) -> set[int]:
+        """See that the needs are ready, and give the events that changed them.
 
-        Errors: NotReady, PartitionFailed, UnknownObject."""
+        Errors: NotReady, PartitionFailed, UnknownObject, NotAllowed."""
         assert self._connection is not None
+        if not self._needs:
+            return set()
         obstacles = _obstacles(self._connection, self._needs, self.start, self.end)
         if obstacles:
             raise _not_ready(obstacles)
-        found: list[datetime | None] = []
-        for need in self._needs:
-            row = self._connection.execute(
-                "SELECT partreg.ready_since(%s, tstzrange(%s, %s))", (need, self.start, self.end)
-            ).fetchone()
-            found.append(row[0] if row else None)
-        return found
+        try:
+            rows = self._connection.execute(
+                "SELECT event_id FROM partreg.events"
+                " WHERE source_name = ANY (%s) AND during && tstzrange(%s, %s)"
+                "   AND event IN ('lock', 'take_over', 'unlock', 'fail', 'force_fail', 'revoke',"
+                "                 'retire')",
+                (list(self._needs), self.start, self.end),
+            ).fetchall()
+        except psycopg.Error as error:
+            raise errors.translated(error) from error
+        return {row[0] for row in rows}
 
     def __exit__(
         self,
@@ -391,7 +397,7 @@ class Load:
                     hint="Leave COMMIT and ROLLBACK out of it:"
                     " its rows are committed with the unlock.",
                 )
-            if self._needs_ready_since() != self._ready_since:
+            if self._check_needs() - self._needs_made_by:
                 raise NotReady(
                     "a source that the load needs was changed while it loaded",
                     sqlstate="55000",
