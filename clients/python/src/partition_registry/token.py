@@ -1,0 +1,56 @@
+"""A token as an object that never shows itself.
+
+A plain string finds its way into a message, a log or a traceback that prints
+local variables.  A Token prints as ***, and only psycopg, when it sends a
+statement's parameters, sees what is in it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import psycopg
+from psycopg.adapt import Dumper
+
+
+class Token:
+    """A source's or a provider's token; prints as ``***``."""
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: str) -> None:
+        self.__value = value.strip()
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Token:
+        """The token in a file.  Errors: OSError, where it cannot be read."""
+        return cls(Path(path).read_text(encoding="ascii", errors="replace"))
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a token cannot be pickled or copied")
+
+    def to_wire(self) -> bytes:
+        """What is sent to the server; for nothing else."""
+        return self.__value.encode()
+
+
+class _TokenDumper(Dumper):
+    oid = psycopg.adapters.types["text"].oid
+
+    def dump(self, obj: Token) -> bytes:
+        return obj.to_wire()
+
+
+def teach(connection: psycopg.Connection) -> None:
+    """Let a connection take a Token as a parameter."""
+    connection.adapters.register_dumper(Token, _TokenDumper)
