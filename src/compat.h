@@ -105,6 +105,11 @@
 	ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL)
 #endif
 
+/* From 19 on, a tuple descriptor that one fills has to be said to be full. */
+#if PG_VERSION_NUM < 190000
+#define TupleDescFinalize(desc) ((void) 0)
+#endif
+
 /* From 19 on, the value that is built is in the state, and not returned. */
 #if PG_VERSION_NUM >= 190000
 #define JsonbBuildState JsonbInState
