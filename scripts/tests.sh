@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 #
-# What scripts/check, scripts/sanitize and scripts/valgrind share besides
-# lib.sh.  Source it after that.
+# What scripts/check, scripts/matrix, scripts/sanitize and scripts/valgrind
+# share besides lib.sh.  Source it after that.
 #
 # They are made of sections.  `begin` names one, `result` says how many passed
 # in it, and `summary` prints a line for each and their sum, with which the
@@ -76,6 +76,18 @@ indented()
 
 	"$@" 2>&1 | tee "$LOG" | sed -u 's/^/    /' || status=${PIPESTATUS[0]}
 	return "$status"
+}
+
+# The flags for warnings as errors.
+#
+# Named as system headers, PostgreSQL's own are not warned about.  The three
+# exceptions are ways of writing that PostgreSQL's code has: callbacks have the
+# parameters that PostgreSQL gives them, an int counts up to lengthof(), and
+# what an initializer leaves out is zero.
+strict_flags()
+{
+	echo "-Wall -Wextra -Werror -isystem $("$PG_CONFIG" --includedir-server)" \
+		"-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers"
 }
 
 # build NAME DIR [MAKE ARGUMENT...]

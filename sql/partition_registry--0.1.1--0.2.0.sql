@@ -1220,7 +1220,7 @@ BEGIN
                   FROM pg_catalog.pg_proc p
                  UNION ALL
                 SELECT 'pg_catalog.pg_type'::regclass, t.oid, t.oid, 'TYPE', t.oid::regtype::text, t.typacl, t.typowner
-                  FROM pg_catalog.pg_type t) o (classid, member, objid, kind, name, acl, owner)
+                  FROM pg_catalog.pg_type t WHERE t.typcategory <> 'A') o (classid, member, objid, kind, name, acl, owner)
             ON o.classid = added.classid AND o.member = added.objid
          CROSS JOIN LATERAL (SELECT 'PUBLIC' AS grantee
                               UNION

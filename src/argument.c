@@ -383,13 +383,14 @@ static Jsonb *
 mask_details(Jsonb *details)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&details->root);
-	JsonbParseState *state = NULL;
+	JsonbBuildState state;
 	JsonbValue *result = NULL;
 	JsonbIteratorToken token;
 	JsonbValue	value;
 	bool		is_password = false;	/* what follows the key */
 	int			arrays = 0;		/* of passwords, one within the other */
 
+	memset(&state, 0, sizeof(state));
 	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
 	{
 		bool		scalar = false;
@@ -419,7 +420,7 @@ mask_details(Jsonb *details)
 			default:
 				is_password = false;
 		}
-		result = pushJsonbValue(&state, token, scalar ? &value : NULL);
+		result = push_jsonb_compat(&state, token, scalar ? &value : NULL);
 	}
 	return JsonbValueToJsonb(result);
 }

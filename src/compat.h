@@ -41,16 +41,22 @@
 #define rel_locator(rel) ((rel)->rd_node)
 #endif
 
-/* From 16 on, the table is an argument; from 17 on, the snapshot is none. */
-#if PG_VERSION_NUM >= 170000
+/*
+ * From 16 on, the table is an argument; from 17 on, the snapshot is none; from
+ * 19 on, the way to the leaf is not remembered unless asked for.
+ */
+#if PG_VERSION_NUM >= 190000
 #define bt_search_compat(index, table, key, buffer, snapshot) \
-	_bt_search(index, table, key, buffer, BT_READ)
+	_bt_search(index, table, key, buffer, BT_READ, false)
+#elif PG_VERSION_NUM >= 170000
+#define bt_search_compat(index, table, key, buffer, snapshot) \
+	_bt_freestack(_bt_search(index, table, key, buffer, BT_READ))
 #elif PG_VERSION_NUM >= 160000
 #define bt_search_compat(index, table, key, buffer, snapshot) \
-	_bt_search(index, table, key, buffer, BT_READ, snapshot)
+	_bt_freestack(_bt_search(index, table, key, buffer, BT_READ, snapshot))
 #else
 #define bt_search_compat(index, table, key, buffer, snapshot) \
-	_bt_search(index, key, buffer, BT_READ, snapshot)
+	_bt_freestack(_bt_search(index, key, buffer, BT_READ, snapshot))
 #endif
 
 /* Up to 16, VACUUM can be told to take rows from old snapshots. */
@@ -75,13 +81,44 @@
 	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
-/* From 16 on, one argument more: only indexes that sum up blocks. */
-#if PG_VERSION_NUM >= 160000
+/* From 19 on, one argument more: flags, of which none is set. */
+#if PG_VERSION_NUM >= 190000
+#define table_beginscan_compat(table, snapshot) \
+	table_beginscan(table, snapshot, 0, NULL, 0)
+#else
+#define table_beginscan_compat(table, snapshot) \
+	table_beginscan(table, snapshot, 0, NULL)
+#endif
+
+/*
+ * From 16 on, one argument more: only indexes that sum up blocks; from 19 on,
+ * the switches are flags, of which none is set.
+ */
+#if PG_VERSION_NUM >= 190000
+#define insert_index_tuples_compat(relation, slot, estate) \
+	ExecInsertIndexTuples(relation, estate, 0, slot, NIL, NULL)
+#elif PG_VERSION_NUM >= 160000
 #define insert_index_tuples_compat(relation, slot, estate) \
 	ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL, false)
 #else
 #define insert_index_tuples_compat(relation, slot, estate) \
 	ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL)
+#endif
+
+/* From 19 on, a tuple descriptor that one fills has to be said to be full. */
+#if PG_VERSION_NUM < 190000
+#define TupleDescFinalize(desc) ((void) 0)
+#endif
+
+/* From 19 on, the value that is built is in the state, and not returned. */
+#if PG_VERSION_NUM >= 190000
+#define JsonbBuildState JsonbInState
+#define push_jsonb_compat(state, token, value) \
+	(pushJsonbValue(state, token, value), (state)->result)
+#else
+#define JsonbBuildState JsonbParseState *
+#define push_jsonb_compat(state, token, value) \
+	pushJsonbValue(state, token, value)
 #endif
 
 #endif							/* PARTREG_COMPAT_H */

@@ -186,6 +186,7 @@ begin_tuplesort(ObstacleSort *sort)
 		TupleDescInitEntry(desc, column, NULL,
 						   is_text(column) ? TEXTOID : INT8OID, -1, 0);
 	}
+	TupleDescFinalize(desc);
 	sort->tuples = tuplesort_begin_heap(desc, SORT_COLUMNS, keys, operators,
 										collations, nulls_first, work_mem,
 										NULL, TUPLESORT_NONE);

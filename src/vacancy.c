@@ -94,8 +94,7 @@ find_page(const CatalogScan *scan, int32 source_id)
 	key->keysz = 1;
 	key->scankeys[0].sk_argument = Int32GetDatum(source_id);
 	key->scankeys[0].sk_flags &= ~SK_ISNULL;
-	_bt_freestack(bt_search_compat(scan->index, scan->table, key, &buffer,
-								   scan->snapshot));
+	bt_search_compat(scan->index, scan->table, key, &buffer, scan->snapshot);
 	pfree(key);
 	if (!BufferIsValid(buffer))
 		buffer = _bt_getbuf(scan->index, BTREE_METAPAGE, BT_READ);

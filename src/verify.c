@@ -561,7 +561,7 @@ read_table(Pass *pass, const char *name, RowReader reader)
 {
 	Relation	table = open_table(name);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
-	TableScanDesc scan = table_beginscan(table, GetActiveSnapshot(), 0, NULL);
+	TableScanDesc scan = table_beginscan_compat(table, GetActiveSnapshot());
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
