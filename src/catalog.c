@@ -61,6 +61,10 @@ static const struct
 	[COVERAGE_BY_KEY] = {"coverage", "coverage_pkey"},
 	[EVENT_BY_ID] = {"event", "event_pkey"},
 	[EVENT_BY_PARTITION] = {"event", "event_details_idx"},
+	[EVENT_BY_TRANSACTION] = {"event", "event_xid_idx"},
+	[EVENT_BY_CHANGE] = {"event", "event_change_idx"},
+	[EVENT_BY_DURING] = {"event", "event_during_idx"},
+	[REGISTRY_BY_ID] = {"registry", "registry_pkey"},
 };
 
 /* InvalidOid: not known, or not any more */
@@ -173,7 +177,7 @@ catalog_open_table(CatalogIndex which, LOCKMODE mode)
 		Oid			oid = relation_oid(names[which].table);
 
 		/* One that the version of the extension has not got yet is not lost. */
-		if (!OidIsValid(oid) && which != SOURCE_BY_NAME)
+		if (!OidIsValid(oid) && which != EVENT_BY_ID)
 			catalog_check_version();
 		if (!OidIsValid(oid))
 			ereport(ERROR,
@@ -195,11 +199,11 @@ catalog_open_table(CatalogIndex which, LOCKMODE mode)
 void
 catalog_check_version(void)
 {
-	Relation	table = catalog_open_table(SOURCE_BY_NAME, AccessShareLock);
+	Relation	table = catalog_open_table(EVENT_BY_ID, AccessShareLock);
 	int			natts = RelationGetNumberOfAttributes(table);
 
 	table_close(table, NoLock);
-	if (natts != Natts_source)
+	if (natts != Natts_event)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the extension partition_registry is not of the version of its library"),
@@ -213,6 +217,8 @@ open_index(CatalogIndex which, LOCKMODE mode)
 	{
 		Oid			oid = relation_oid(names[which].index);
 
+		if (!OidIsValid(oid))
+			catalog_check_version();
 		if (!OidIsValid(oid))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),

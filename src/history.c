@@ -74,6 +74,7 @@ set_during(EventRow *row, const TimeInterval *during)
 {
 	set_value(row, Anum_event_start_at, TimestampTzGetDatum(during->start));
 	set_value(row, Anum_event_end_at, TimestampTzGetDatum(during->end));
+	set_value(row, Anum_event_length_class, Int16GetDatum(length_class(*during)));
 }
 
 /* All but the id, and the interval where there are many */
