@@ -139,14 +139,20 @@ has_last_event(const View *seen, Snapshot snapshot, bool *found)
 	return *found && at == seen->last_at;
 }
 
-/* Does a view see all that was purged, as far as can be known? */
+/*
+ * Does a view see all that was purged, as far as can be known?
+ *
+ * As long as purged_system is another cluster, nothing that was written in this
+ * one has been purged, and a view of this one sees all of the others.
+ */
 static bool
 sees_purged(const View *view, const View *here, const Identity *identity)
 {
 	if (identity->purged_id > view->last_id)
 		return false;
 	if (view->system_id != identity->purged_system)
-		return view->count == 0 && view->xmax == view->next;
+		return view->system_id == here->system_id ||
+			(view->count == 0 && view->xmax == view->next);
 	if (identity->purged_xid >= view->xmax)
 		return false;
 	for (uint32 i = 0; i < view->count; i++)

@@ -266,12 +266,23 @@ read_number(const char **at, char separator, uint64 *number)
 	return true;
 }
 
+/* The number of an event */
+static bool
+read_id(const char **at, char separator, int64 *id)
+{
+	uint64		number;
+
+	if (!read_number(at, separator, &number) || number >= PG_INT64_MAX)
+		return false;
+	*id = (int64) number;
+	return true;
+}
+
 static bool
 read_view(const char **at, View *view)
 {
 	uint64		timeline;
 	uint64		table;
-	uint64		last_id;
 	uint64		last_at;
 	uint64		above;
 	const char *end;
@@ -280,14 +291,13 @@ read_view(const char **at, View *view)
 		!read_number(at, ',', &timeline) ||
 		!read_number(at, ',', &table) ||
 		!read_number(at, ',', &view->lsn) ||
-		!read_number(at, ',', &last_id) ||
+		!read_id(at, ',', &view->last_id) ||
 		!read_number(at, ',', &last_at) ||
 		!read_number(at, ',', &view->next) ||
 		!read_number(at, ',', &view->xmax))
 		return false;
 	view->timeline = (TimeLineID) timeline;
 	view->table = (Oid) table;
-	view->last_id = (int64) last_id;
 	view->last_at = (TimestampTz) last_at;
 
 	/* Each takes two characters at least. */
@@ -351,13 +361,10 @@ read_position(const char *text, Position *position)
 		!read_view(&at, &position->seen))
 		return false;
 	position->in_page = strchr(at + 1, '.') != NULL;
-	if (position->in_page)
-	{
-		if (!read_view(&at, &position->target) ||
-			!read_number(&at, '.', &number))
-			return false;
-		position->given = (int64) number;
-	}
+	if (position->in_page &&
+		(!read_view(&at, &position->target) ||
+		 !read_id(&at, '.', &position->given)))
+		return false;
 	return read_number(&at, '.', &number) && *at == '\0';
 }
 
