@@ -27,7 +27,7 @@
  * The place in the WAL is what was flushed (on a standby: replayed) after the
  * snapshot was taken.  Commits of events are flushed before anybody sees them,
  * so all that the snapshot sees is before that place, and no crash takes the
- * place away.
+ * place away: it is never within a record.
  *
  * While the feed gives one page after the other, a position has two views: what
  * was seen before, and the target that is being given, in the order of numbers,
@@ -43,6 +43,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -133,6 +134,27 @@ take_last_event(Snapshot snapshot, View *view)
 	catalog_end(&scan);
 }
 
+/*
+ * A place between two records up to which the WAL was flushed.
+ *
+ * What was flushed may end within a record, at the end of a page, and a crash
+ * takes such a record away.
+ */
+static XLogRecPtr
+flushed_end(TimeLineID *timeline)
+{
+	XLogRecPtr	end = GetFlushRecPtr(timeline);
+
+	if (end % XLOG_BLCKSZ != 0)
+		return end;
+	end = GetXLogInsertRecPtr();
+	/* At the end of a page that is the place after the next one's header. */
+	if (end % XLOG_BLCKSZ <= SizeOfXLogLongPHD)
+		end -= end % XLOG_BLCKSZ;
+	XLogFlush(end);
+	return end;
+}
+
 /* What a snapshot sees, as a position. */
 Position *
 position_take(Snapshot snapshot)
@@ -148,7 +170,7 @@ position_take(Snapshot snapshot)
 	if (RecoveryInProgress())
 		view->lsn = GetXLogReplayRecPtr(&view->timeline);
 	else
-		view->lsn = GetFlushRecPtr(&view->timeline);
+		view->lsn = flushed_end(&view->timeline);
 	take_last_event(snapshot, view);
 	return position;
 }

@@ -134,6 +134,7 @@ is_deeply(follow($writer, \$before_crash), [ 2, 4, 5 ], 'from a position before 
 
 note 'A standby, and back';
 
+$writer->run('CREATE TABLE scratch (n integer)');
 $primary->backup('backup');
 my ($standby, $second) = map {
 	my $node = PostgreSQL::Test::Cluster->new($_);
@@ -147,7 +148,7 @@ my $reader = connect_to($standby);
 
 $late->run('BEGIN');
 # More subtransactions than a server keeps in memory
-$late->run('SAVEPOINT a; SELECT pg_current_xact_id(); RELEASE a') for 1 .. 100;
+$late->run('SAVEPOINT a; INSERT INTO scratch VALUES (1); RELEASE a') for 1 .. 100;
 $late->run('SAVEPOINT b');
 write_event($late);    # 6
 $late->run('RELEASE b');
@@ -157,6 +158,7 @@ is_deeply(follow($reader, \$position), [7], 'a standby gives what has committed'
 write_event($writer);    # 8
 is_deeply(follow($writer, \$position), [8], 'its position goes on on the primary');
 
+$primary->wait_for_catchup($standby);
 my $standby_position = position($reader);
 
 $reader->rows('SELECT pg_wal_replay_pause()');
@@ -282,7 +284,9 @@ $primary->wait_for_catchup($_) for $standby, $second;
 $reader = connect_to($standby);
 $position = position($reader);
 my $on_primary = position($writer);
-my $from_second = $position;
+my $other = connect_to($second);
+my $from_second = position($other);
+$other->close_session;
 $second->stop;
 write_event($writer, 60);
 $primary->wait_for_catchup($standby);
@@ -300,7 +304,7 @@ is(changed($reader, $position), '61-62', 'what has changed since, on the new tim
 $second->adjust_conf('postgresql.conf', 'primary_conninfo', undef);
 $second->start;
 $second->promote;
-my $other = connect_to($second);
+$other = connect_to($second);
 ok(eventually(sub { $other->value('SELECT pg_is_in_recovery()') eq 'f' }), 'another standby is promoted, to the same timeline');
 is_deeply(follow($other, \$from_second), [], 'it goes on from what it had replayed');
 write_event($other, 62);
