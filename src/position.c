@@ -372,39 +372,41 @@ is_whole(const char *text)
 		number == checksum(text, last - text);
 }
 
-static bool
-read_position(const char *text, Position *position)
+/* What a text says; NULL: it is not a position. */
+Position *
+position_read(const char *text)
 {
+	Position   *position = palloc0(sizeof(Position));
 	const char *at = text + 2;
 	uint64		number;
 
 	if (text[0] != POSITION_FORM || text[1] != '.' || !is_whole(text) ||
 		!read_registry(&at, &position->registry) ||
 		!read_view(&at, &position->seen))
-		return false;
+		return NULL;
 	position->in_page = strchr(at + 1, '.') != NULL;
 	if (position->in_page &&
 		(!read_view(&at, &position->target) ||
 		 !read_id(&at, '.', &position->given)))
-		return false;
-	return read_number(&at, '.', &number) && *at == '\0';
+		return NULL;
+	return read_number(&at, '.', &number) && *at == '\0' ? position : NULL;
 }
 
 /* A position that a caller gives (22023: it is none); NULL for NULL. */
 Position *
 position_argument(FunctionCallInfo fcinfo, int argno)
 {
-	Position   *position;
+	Position   *position = NULL;
 	Datum		given;
 
 	if (PG_ARGISNULL(argno))
 		return NULL;
 	given = PG_GETARG_DATUM(argno);
-	position = palloc0(sizeof(Position));
 
 	/* A huge one is not unfolded for the look. */
-	if (toast_raw_datum_size(given) > MAX_POSITION_LENGTH ||
-		!read_position(TextDatumGetCString(given), position))
+	if (toast_raw_datum_size(given) <= MAX_POSITION_LENGTH)
+		position = position_read(TextDatumGetCString(given));
+	if (position == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
