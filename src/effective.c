@@ -36,6 +36,7 @@ append_time(StringInfo text, int64 bound)
 		return;
 	if (timestamp2tm(bound, NULL, &tm, &fsec, NULL, NULL) != 0)
 		elog(ERROR, "timestamp out of range");
+	tm.tm_isdst = 0;			/* or no offset is written */
 	EncodeDateTime(&tm, fsec, true, 0, NULL, USE_ISO_DATES, buffer);
 	appendStringInfoString(text, buffer);
 }

@@ -208,7 +208,7 @@ append_name(StringInfo json, const char *key, const char *name)
 
 /*
  * The details of an event that changes what is asked for: what was it before,
- * and what is it now?  NULL: there was none.
+ * and what is it now?
  */
 Jsonb *
 history_change(const char *what, const char *before, const char *after)

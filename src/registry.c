@@ -202,7 +202,7 @@ typedef struct NewProvider
 {
 	const char *role;
 	Datum		effective;
-	char	   *effective_before;	/* of one that is revived; else NULL */
+	char	   *effective_before;	/* of one that is revived */
 	TokenDigest digest;
 } NewProvider;
 
@@ -312,7 +312,6 @@ register_provider(PG_FUNCTION_ARGS)
 	access.provider_name = name;
 	provider.role = role;
 	provider.effective = check_effective(effective);
-	provider.effective_before = NULL;
 
 	while (token == NULL)
 	{
@@ -344,10 +343,14 @@ register_provider(PG_FUNCTION_ARGS)
 			.event = "register_provider",
 			.access = &access,
 			.at = GetCurrentTimestamp(),
-			.details = history_change("effective", provider.effective_before,
-									  effective_text(provider.effective)),
 			.may_make_ready = revived
 		};
+
+		/* A new one was not asked for anything before. */
+		if (revived)
+			event.details = history_change("effective",
+										   provider.effective_before,
+										   effective_text(provider.effective));
 
 		history_record(&event);
 	}
