@@ -345,16 +345,16 @@ history(PG_FUNCTION_ARGS)
 	for (int32 n = 0; n < max_events &&
 		 tuplesort_getdatum_compat(newest, true, &id, &isnull); n++)
 	{
-		MemoryContext memory = MemoryContextSwitchTo(rows);
+		MemoryContext memory;
 		Datum		values[CHANGE_COLUMNS];
 		bool		nulls[CHANGE_COLUMNS];
 
 		catalog_seek_number(&scan, -DatumGetInt64(id));
-		if (catalog_next_row(&scan, ForwardScanDirection))
-		{
-			change_values(&scan, values, nulls);
-			put_row(rsinfo, values, nulls);
-		}
+		if (!catalog_next_row(&scan, ForwardScanDirection))
+			continue;
+		memory = MemoryContextSwitchTo(rows);
+		change_values(&scan, values, nulls);
+		put_row(rsinfo, values, nulls);
 		MemoryContextSwitchTo(memory);
 		MemoryContextReset(rows);
 	}
