@@ -60,6 +60,23 @@ SELECT event, start_at = '2024-01-01 00:00+00' AS first, state_before, count(*)
 FROM partreg.event WHERE source_name = 'history' AND start_at < '2024-01-02 00:00+00'
 GROUP BY event, first, state_before, (id / 100000) ORDER BY min(id);
 
+-- In bulk, and where a revocation fails what is locked
+BEGIN;
+SELECT partreg.lock_partitions('history', 'p', pg_temp.hours(0, 3), :'source_token', 'one', '0');
+SELECT partreg.lock_partitions('history', 'p', pg_temp.hours(0, 4), :'source_token', 'two');
+SELECT partreg.fail_partitions('history', 'p', pg_temp.hours(0, 1), :'source_token');
+SELECT partreg.revoke_provider('history', 'p', :'source_token');
+SELECT partreg.force_fail_partition('history', 'q', pg_temp.hours(0, 24), 'again');
+SELECT partreg.unlock_partitions('history', 'p', pg_temp.hours(0, 2), :'source_token');
+SELECT partreg.unlock_partitions('history', 'p', pg_temp.hours(0, 2), :'source_token', details => '{"rows": 3}');
+SELECT partreg.fail_partitions('history', 'p', pg_temp.hours(1, 2), :'source_token');
+SELECT partreg.lock_partition('history', 'p', pg_temp.hours(1, 2), :'source_token', 'three');
+SELECT partreg.retire_partitions('history', 'p', pg_temp.hours(0, 4), :'source_token');
+SELECT pg_temp.hour(start_at) AS a, string_agg(event || ' ' || state_before::text, ', ' ORDER BY id) AS before
+FROM partreg.event WHERE source_name = 'history' AND provider_name = 'p' AND start_at < '2024-01-02 00:00+00'
+GROUP BY start_at ORDER BY start_at;
+ROLLBACK;
+
 -- It goes with the identity: under new names, and not those of a namesake.
 SELECT partreg.rename_source('history', 'history new', :'source_token');
 SELECT partreg.rename_provider('history new', 'q', 'q new', :'source_token');
