@@ -1,21 +1,6 @@
 -- History (src/event.c, src/asof.c): what happened, what was ready at an earlier
 -- instant, and how history is cut off.
 
-CREATE TYPE partreg.change AS (
-    event_id      bigint,
-    event         text,
-    source_name   text,
-    provider_name text,
-    during        tstzrange,
-    at            timestamptz,
-    actor         name,
-    holder        text,
-    reason        text,
-    details       jsonb,
-    next_position text
-);
-COMMENT ON TYPE partreg.change IS 'an event; next_position: how to go on after it, in what changes_since() gives';
-
 CREATE FUNCTION partreg.history(source_name text, during tstzrange, provider_name text DEFAULT NULL,
                                 max_events integer DEFAULT 1000)
     RETURNS SETOF partreg.change

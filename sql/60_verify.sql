@@ -439,7 +439,8 @@ CREATE VIEW partreg._table (name, not_null) AS
            ('partition', '{provider_id,length_class,start_at,end_at,registered_at,first_unlocked_at}'),
            ('lock', '{source_id,length_class,start_at,end_at,provider_id,state,since,holder}'),
            ('coverage', '{source_id,provider_id,span_start,span_end}'),
-           ('event', '{id,event,source_id,source_name,at,actor,xid,system_id,timeline}');
+           ('event', '{id,event,source_id,source_name,at,actor,xid,system_id,timeline}'),
+           ('registry', '{id,created_at,history_since,purged_id,purged_xid,purged_system}');
 COMMENT ON VIEW partreg._table IS 'internal: the tables, and their columns that are never null';
 
 CREATE VIEW partreg._index (table_name, name, definition) AS
@@ -457,7 +458,11 @@ CREATE VIEW partreg._index (table_name, name, definition) AS
            ('coverage', 'coverage_spans_are_disjoint',
             'gist (int4range(provider_id, provider_id, ''[]''::text), tstzrange(span_start, span_end))'),
            ('event', 'event_pkey', 'UNIQUE btree (id)'),
-           ('event', 'event_details_idx', 'btree (provider_id, start_at, end_at, id) WHERE (details IS NOT NULL)');
+           ('event', 'event_details_idx', 'btree (provider_id, start_at, end_at, id) WHERE (details IS NOT NULL)'),
+           ('event', 'event_xid_idx', 'btree (xid, id)'),
+           ('event', 'event_change_idx', 'btree (source_id, xid, start_at, end_at) WHERE (event <> ''register_partition''::text)'),
+           ('event', 'event_during_idx', 'btree (source_id, length_class, start_at, end_at)'),
+           ('registry', 'registry_pkey', 'UNIQUE btree (id)');
 COMMENT ON VIEW partreg._index IS 'internal: the indexes of the tables';
 
 CREATE VIEW partreg._constraint (table_name, name, kind) AS
@@ -473,7 +478,8 @@ CREATE VIEW partreg._constraint (table_name, name, kind) AS
            ('lock', 'lock_pkey', 'p'),
            ('coverage', 'coverage_pkey', 'p'),
            ('coverage', 'coverage_spans_are_disjoint', 'x'),
-           ('event', 'event_pkey', 'p');
+           ('event', 'event_pkey', 'p'),
+           ('registry', 'registry_pkey', 'p');
 COMMENT ON VIEW partreg._constraint IS 'internal: the constraints of the tables, but for NOT NULL';
 
 CREATE VIEW partreg._relation AS

@@ -30,6 +30,7 @@
 #include "coverage.h"
 #include "effective.h"
 #include "event.h"
+#include "identity.h"
 #include "readiness.h"
 #include "source.h"
 
@@ -469,7 +470,7 @@ readiness_as_of(PG_FUNCTION_ARGS)
 	EventClock	clock = {0};
 	TimeInterval window;
 	TimestampTz as_of;
-	TimestampTz since;
+	Identity	registry;
 	Source		source;
 
 	for (int i = 0; i < 3; i++)
@@ -483,9 +484,9 @@ readiness_as_of(PG_FUNCTION_ARGS)
 				 errmsg("argument \"%s\" is in the future", "as_of"),
 				 errhint("What is ready now is answered by partreg.check_readiness().")));
 	source = source_find(name, snapshot);
-	since = history_since(snapshot);
-	if (as_of < since)
-		raise_history_gone(since);
+	identity_read(snapshot, &registry);
+	if (as_of < registry.history_since)
+		raise_history_gone(registry.history_since);
 	PG_RETURN_BOOL(was_ready(&source, window, as_of, &clock, snapshot));
 }
 
@@ -607,6 +608,7 @@ ready_since(PG_FUNCTION_ARGS)
 	Snapshot	snapshot = GetActiveSnapshot();
 	EventClock	clock = {0};
 	Candidates	candidates = {0};
+	Identity	registry;
 	TimeInterval window;
 	Source		source;
 
@@ -617,7 +619,8 @@ ready_since(PG_FUNCTION_ARGS)
 	if (!readiness_holds(&source, window, snapshot))
 		PG_RETURN_NULL();
 
-	find_candidates(&source, window, history_since(snapshot), &clock, snapshot,
+	identity_read(snapshot, &registry);
+	find_candidates(&source, window, registry.history_since, &clock, snapshot,
 					&candidates);
 	qsort(candidates.items, candidates.count, sizeof(Candidate), by_time);
 	for (size_t i = 0; i < candidates.count;)

@@ -252,7 +252,7 @@ extern void catalog_seek_source(CatalogScan *scan, Datum name_or_digest);
 extern void catalog_seek_provider(CatalogScan *scan, int32 source_id,
 								  const char *name);
 extern void catalog_seek_number(CatalogScan *scan, int64 number);
-extern void catalog_seek_last(CatalogScan *scan);
+extern void catalog_seek_all(CatalogScan *scan);
 extern void catalog_seek_partition(CatalogScan *scan, int32 provider_id,
 								   TimeInterval during);
 extern void catalog_seek_partitions_after(CatalogScan *scan, int32 provider_id,
@@ -272,16 +272,24 @@ extern void catalog_seek_spans_of(CatalogScan *scan, int32 source_id,
 extern void catalog_seek_details(CatalogScan *scan, int32 provider_id,
 								 TimeInterval during);
 extern void catalog_seek_events_of_source(CatalogScan *scan, int32 source_id);
+extern void catalog_seek_events(CatalogScan *scan, int64 first);
+extern void catalog_seek_transactions(CatalogScan *scan, uint64 from,
+									  uint64 below);
+extern void catalog_seek_changes(CatalogScan *scan, int32 source_id,
+								 uint64 from, uint64 below);
 
 extern bool catalog_next_entry(CatalogScan *scan, ScanDirection direction);
 extern bool catalog_fetch_row(CatalogScan *scan);
 extern bool catalog_entry_visible(CatalogScan *scan);
 extern bool catalog_next_row(CatalogScan *scan, ScanDirection direction);
 extern Datum catalog_entry_value(CatalogScan *scan, int key_column);
+extern bool catalog_entry_time(CatalogScan *scan, int key_column,
+							   TimestampTz *time);
 extern TimeInterval catalog_entry_interval(CatalogScan *scan);
 extern TimeInterval catalog_row_interval(CatalogScan *scan);
 extern Datum catalog_row_value(CatalogScan *scan, int attnum, bool *isnull);
 extern int32 catalog_row_int32(CatalogScan *scan, int attnum);
+extern int64 catalog_row_int64(CatalogScan *scan, int attnum);
 extern char *catalog_row_text(CatalogScan *scan, int attnum);
 extern bool catalog_row_time(CatalogScan *scan, int attnum, TimestampTz *time);
 extern void catalog_end(CatalogScan *scan);

@@ -29,6 +29,7 @@
 #include "condition.h"
 #include "effective.h"
 #include "event.h"
+#include "feed.h"
 #include "partition.h"
 #include "source.h"
 
@@ -38,8 +39,7 @@ PG_FUNCTION_INFO_V1(latest_details);
 
 #define MAX_EVENTS_DEFAULT	1000
 
-/* The columns of the SQL types partreg.change and partreg.supplied */
-#define CHANGE_COLUMNS		11
+/* The columns of the SQL type partreg.supplied */
 #define SUPPLIED_COLUMNS	4
 
 /* A standby keeps the times of commits where its primary does. */
@@ -184,30 +184,6 @@ event_change(CatalogScan *scan, const char *what)
 	return pnstrdup(value->val.string.val, value->val.string.len);
 }
 
-/* What was so at an instant before this one is not known; the oldest row counts. */
-TimestampTz
-history_since(Snapshot snapshot)
-{
-	CatalogScan scan;
-	TimestampTz oldest = PG_INT64_MAX;
-	TimestampTz since = PG_INT64_MIN;
-
-	catalog_begin(&scan, REGISTRY_BY_ID, snapshot);
-	catalog_seek_last(&scan);
-	while (catalog_next_row(&scan, BackwardScanDirection))
-	{
-		TimestampTz created_at;
-
-		(void) catalog_row_time(&scan, Anum_registry_created_at, &created_at);
-		if (created_at >= oldest)
-			continue;
-		oldest = created_at;
-		(void) catalog_row_time(&scan, Anum_registry_history_since, &since);
-	}
-	catalog_end(&scan);
-	return since;
-}
-
 /* The events of a range */
 
 /* The provider of a source that has a name */
@@ -254,33 +230,6 @@ collect_events(const Source *source, TimeInterval window, int32 provider_id,
 		tuplesort_putdatum(newest, Int64GetDatum(-DatumGetInt64(id)), false);
 	}
 	overlap_end(&overlap);
-}
-
-/* The event under a scan as a row of partreg.change, without a position */
-static void
-change_values(CatalogScan *scan, Datum *values, bool *nulls)
-{
-	static const int columns[CHANGE_COLUMNS] = {
-		Anum_event_id, Anum_event_event, Anum_event_source_name,
-		Anum_event_provider_name, 0, Anum_event_at, Anum_event_actor,
-		Anum_event_holder, Anum_event_reason, Anum_event_details, 0
-	};
-
-	for (int i = 0; i < CHANGE_COLUMNS; i++)
-	{
-		nulls[i] = true;
-		if (columns[i] != 0)
-			values[i] = catalog_row_value(scan, columns[i], &nulls[i]);
-	}
-	(void) catalog_row_value(scan, Anum_event_start_at, &nulls[4]);
-	if (!nulls[4])
-	{
-		TimeInterval during;
-
-		(void) catalog_row_time(scan, Anum_event_start_at, &during.start);
-		(void) catalog_row_time(scan, Anum_event_end_at, &during.end);
-		values[4] = interval_to_range(during);
-	}
 }
 
 static void

@@ -25,6 +25,5 @@ extern TimestampTz event_time(EventClock *clock, CatalogScan *scan);
 extern StateBefore event_state_before(CatalogScan *scan);
 extern bool event_is(CatalogScan *scan, const char *what);
 extern char *event_change(CatalogScan *scan, const char *what);
-extern TimestampTz history_since(Snapshot snapshot);
 
 #endif							/* PARTREG_EVENT_H */

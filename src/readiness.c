@@ -170,18 +170,7 @@ all_ready(PG_FUNCTION_ARGS)
 	argument_require(fcinfo, 1);
 	names = PG_GETARG_ARRAYTYPE_P(0);
 	window = check_interval(range);
-	if (ArrayGetNItems(ARR_NDIM(names), ARR_DIMS(names)) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errcondition("bad_argument"),
-				 errmsg("argument \"source_names\" must not be empty"),
-				 errhint("Name at least one source.")));
-	if (array_contains_nulls(names))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errcondition("bad_argument"),
-				 errmsg("argument \"source_names\" must not contain nulls"),
-				 errhint("Leave them out, for example with array_remove().")));
+	check_source_names(names);
 
 	iterator = array_create_iterator(names, 0, NULL);
 	while (array_iterate(iterator, &element, &isnull))
@@ -307,21 +296,6 @@ find_available(const Source *source, TimeInterval window, Snapshot snapshot,
 	interval_set_subtract(&supplied, &lacking, available);
 }
 
-static Datum
-multirange_of(const IntervalSet *set)
-{
-	RangeType **ranges;
-
-	ranges = palloc_extended(Max(set->count, 1) * sizeof(RangeType *),
-							 MCXT_ALLOC_HUGE);
-	for (size_t i = 0; i < set->count; i++)
-		ranges[i] = DatumGetRangeTypeP(interval_to_range(set->items[i]));
-	return MultirangeTypePGetDatum(make_multirange(TSTZMULTIRANGEOID,
-												   lookup_type_cache(TSTZRANGEOID,
-																	 TYPECACHE_RANGE_INFO),
-												   set->count, ranges));
-}
-
 /*
  * ready_ranges(source_name text, during tstzrange)
  *		returns tstzmultirange: the ready part of a range, which may be
@@ -355,5 +329,5 @@ ready_ranges(PG_FUNCTION_ARGS)
 	overlap_end(&locks);
 	interval_set_coalesce(&blocked);
 	interval_set_subtract(&available, &blocked, &ready);
-	PG_RETURN_DATUM(multirange_of(&ready));
+	PG_RETURN_DATUM(interval_set_to_multirange(&ready));
 }

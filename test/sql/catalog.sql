@@ -31,12 +31,14 @@ FROM (SELECT 'pg_class'::regclass, oid FROM pg_class
       WHERE pronamespace = 'partreg'::regnamespace) o (classid, objid)
 WHERE (o.classid, o.objid) NOT IN (SELECT classid, objid FROM member);
 
--- pg_dump takes along every table and every sequence, with all rows.
+-- pg_dump takes along every table and every sequence, with all rows; of
+-- registry the one that counts.
 SELECT c.oid::regclass AS not_dumped
 FROM pg_class c
 WHERE c.relnamespace = 'partreg'::regnamespace AND c.relkind IN ('r', 'S')
   AND NOT EXISTS (SELECT FROM pg_extension e, unnest(e.extconfig, e.extcondition) AS x (id, condition)
-                  WHERE e.extname = 'partition_registry' AND x.id = c.oid AND x.condition = '')
+                  WHERE e.extname = 'partition_registry' AND x.id = c.oid
+                    AND x.condition = CASE c.relname WHEN 'registry' THEN 'WHERE created_at = (SELECT min(created_at) FROM partreg.registry)' ELSE '' END)
 ORDER BY 1;
 
 -- A function that runs as its definer, or in SQL, has its search_path pinned.
@@ -149,6 +151,9 @@ INSERT INTO contract VALUES
     ('R', 'history', 'source_name text, during tstzrange, provider_name text DEFAULT NULL::text, max_events integer DEFAULT 1000', 's', 'SETOF partreg.change'),
     ('R', 'latest_details', 'source_name text, during tstzrange', 's', 'SETOF partreg.supplied'),
     ('O', 'purge_history', 'before timestamp with time zone', 'v', 'bigint'),
+    ('R', 'changes_since', 'since text, max_events integer DEFAULT 1000, source_names text[] DEFAULT NULL::text[]', 's', 'SETOF partreg.change'),
+    ('R', 'feed_position', '', 's', 'text'),
+    ('R', 'changed_ranges', 'source_name text, during tstzrange, since text', 's', 'tstzmultirange'),
     ('R', 'day_range', 'day date, time_zone text DEFAULT ''UTC''::text', 's', 'tstzrange'),
     ('R', 'step_ranges', 'during tstzrange, step interval, time_zone text DEFAULT ''UTC''::text', 's', 'SETOF tstzrange'),
     ('R', 'verify', 'source_name text DEFAULT NULL::text', 's', 'SETOF partreg.problem'),

@@ -22,13 +22,16 @@ SELECT partreg.register_source('purge', 'team', 'all') AS source_token \gset
 SELECT partreg.register_provider('p', :'source_token') AS p \gset
 SELECT partreg.unlock_partition('purge', 'p', :'day', :'p', register => true, details => '{"rows": 1}');
 SELECT clock_timestamp() AS unlocked \gset
+SELECT partreg.feed_position() AS position_unlocked \gset
 SELECT partreg.lock_partition('purge', 'p', :'day', :'p', 'one');
 SELECT clock_timestamp() AS locked \gset
+SELECT partreg.feed_position() AS position_locked \gset
 SELECT partreg.unlock_partition('purge', 'p', :'day', :'p', 'one', details => '{"rows": 2}');
 SELECT clock_timestamp() AS unlocked_again \gset
 SELECT partreg.register_provider('q', :'source_token', NULL, '(,2024-01-01)') AS q \gset
 SELECT partreg.lock_partition('purge', 'p', :'next', :'p', 'two', register => true);
 SELECT clock_timestamp() AS settled \gset
+SELECT partreg.feed_position() AS position \gset
 CREATE TEMPORARY TABLE before AS SELECT * FROM partreg.event;
 CREATE TEMPORARY TABLE known AS SELECT * FROM partreg.registry;
 CREATE TEMPORARY TABLE standing AS SELECT * FROM partreg.partitions;
@@ -75,6 +78,11 @@ SELECT partreg.purge_history(:'locked');
 SELECT partreg.purge_history(:'unlocked');
 SELECT history_since = :'locked' AS since FROM partreg.registry;
 
+-- Positions are good that have seen all that was purged.
+SELECT event FROM partreg.changes_since(:'position_unlocked');
+SELECT event, provider_name FROM partreg.changes_since(:'position_locked');
+SELECT partreg.changed_ranges('purge', '(,)', :'position_unlocked');
+SELECT partreg.changed_ranges('purge', '(,)', :'position_locked');
 -- An event of that very instant stays.
 SELECT partreg.purge_history((SELECT min(at) FROM partreg.event));
 
@@ -87,6 +95,8 @@ FROM partreg.registry;
 SELECT pg_temp.as_of(:'settled') AS settled, pg_temp.as_of(clock_timestamp()) AS now;
 SELECT partreg.ready_since('purge', :'day') AS not_known, partreg.ready_since('purge', :'next') AS not_ready;
 SELECT details FROM partreg.latest_details('purge', '(,)');
+SELECT event FROM partreg.changes_since(:'position_locked');
+SELECT event FROM partreg.changes_since(:'position');
 SELECT * FROM partreg.partitions EXCEPT SELECT * FROM standing;
 SELECT partreg.unlock_partition('purge', 'p', :'day', :'p', 'one');
 SELECT partreg.unlock_partition('purge', 'p', :'next', :'p', 'two');
