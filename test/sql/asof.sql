@@ -120,9 +120,12 @@ SELECT bool_and(pg_temp.then_ready(at) = ready) FROM step;
 SELECT DISTINCT unnest(pg_temp.then_ready(clock_timestamp())) AS now;
 ROLLBACK;
 -- In a parallel worker
-SET force_parallel_mode = on;
-SELECT partreg.readiness_as_of('asof', pg_temp.hours(0, 4), at) = ready[4] AS right FROM (SELECT * FROM step WHERE n = 3) s;
-RESET force_parallel_mode;
+SELECT at AS unlocked_at FROM step WHERE n = 3 \gset
+SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+SELECT partreg.readiness_as_of('asof', '[2024-01-01 00:00+00, 2024-01-01 04:00+00)', :'unlocked_at') AS in_worker,
+       partreg.ready_since('asof', '[2024-01-01 01:00+00, 2024-01-01 02:00+00)') IS NOT NULL AS since;
+EXPLAIN (COSTS OFF) SELECT partreg.readiness_as_of('asof', '[2024-01-01 00:00+00, 2024-01-01 04:00+00)', '2024-01-01 00:00+00');
+SELECT set_config(name, 'off', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 
 -- ready_since(): the last time that it became so.
 SELECT partreg.ready_since('asof', pg_temp.hours(0, 1)) AS not_ready;
