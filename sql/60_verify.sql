@@ -131,7 +131,7 @@ CREATE VIEW partreg._sequence (name, next, greatest) AS
       FROM partreg.provider_id_seq q
     UNION ALL
     SELECT 'event_id_seq', q.last_value + q.is_called::integer,
-           coalesce((SELECT max(e.id) FROM partreg.event e), 0)
+           greatest((SELECT max(e.id) FROM partreg.event e), (SELECT max(r.purged_id) FROM partreg.registry r), 0)
       FROM partreg.event_id_seq q;
 COMMENT ON VIEW partreg._sequence IS 'internal: sequences, and the greatest numbers in use';
 

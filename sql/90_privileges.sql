@@ -6,8 +6,8 @@ CREATE VIEW partreg._level (rank, level) AS
 COMMENT ON VIEW partreg._level IS 'internal: the levels of grant_privileges(), but for none';
 
 -- The level that each public routine belongs to.  Routines that are not here
--- (reset_access_token, grant_privileges, advance_sequences, everything with a
--- leading _) are for the owner of the extension and superusers alone.
+-- (reset_access_token, grant_privileges, advance_sequences, purge_history,
+-- everything with a leading _) are for the owner of the extension and superusers alone.
 CREATE VIEW partreg._routine_level (routine, level) AS
     VALUES ('check_readiness'::name, 'reader'::text),
            ('explain_readiness', 'reader'),
@@ -21,6 +21,10 @@ CREATE VIEW partreg._routine_level (routine, level) AS
            ('changed_ranges', 'reader'),
            ('day_range', 'reader'),
            ('step_ranges', 'reader'),
+           ('history', 'reader'),
+           ('latest_details', 'reader'),
+           ('readiness_as_of', 'reader'),
+           ('ready_since', 'reader'),
            ('verify', 'reader'),
            ('register_provider', 'writer'),
            ('register_partition', 'writer'),

@@ -496,6 +496,19 @@ catalog_seek_details(CatalogScan *scan, int32 provider_id,
 	seek(scan, keys, 3);
 }
 
+/* EVENT_BY_DURING: the events of a source that are of no partition */
+void
+catalog_seek_events_of_source(CatalogScan *scan, int32 source_id)
+{
+	ScanKeyData keys[2];
+
+	int4_key(&keys[0], Key_group, BTEqualStrategyNumber, source_id);
+	ScanKeyEntryInitialize(&keys[1], SK_ISNULL | SK_SEARCHNULL,
+						   Key_length_class, InvalidStrategy, InvalidOid,
+						   InvalidOid, InvalidOid, (Datum) 0);
+	seek(scan, keys, 2);
+}
+
 /* EVENT_BY_ID: those from a number on */
 void
 catalog_seek_events(CatalogScan *scan, int64 first)

@@ -146,6 +146,11 @@ INSERT INTO contract VALUES
     ('R', 'all_ready', 'source_names text[], during tstzrange', 's', 'boolean'),
     ('R', 'ready_until', 'source_name text, since timestamp with time zone', 's', 'timestamp with time zone'),
     ('R', 'ready_ranges', 'source_name text, during tstzrange', 's', 'tstzmultirange'),
+    ('R', 'ready_since', 'source_name text, during tstzrange', 's', 'timestamp with time zone'),
+    ('R', 'readiness_as_of', 'source_name text, during tstzrange, as_of timestamp with time zone', 's', 'boolean'),
+    ('R', 'history', 'source_name text, during tstzrange, provider_name text DEFAULT NULL::text, max_events integer DEFAULT 1000', 's', 'SETOF partreg.change'),
+    ('R', 'latest_details', 'source_name text, during tstzrange', 's', 'SETOF partreg.supplied'),
+    ('O', 'purge_history', 'before timestamp with time zone', 'v', 'bigint'),
     ('R', 'changes_since', 'since text, max_events integer DEFAULT 1000, source_names text[] DEFAULT NULL::text[]', 's', 'SETOF partreg.change'),
     ('R', 'feed_position', '', 's', 'text'),
     ('R', 'changed_ranges', 'source_name text, during tstzrange, since text', 's', 'tstzmultirange'),
@@ -170,7 +175,7 @@ SELECT p.oid::regprocedure AS wrongly_labelled, p.proparallel, p.prosecdef, p.pr
 FROM pg_proc p
 JOIN actual USING (oid)
 WHERE p.proparallel <> CASE p.provolatile WHEN 'v' THEN 'u'::"char" ELSE 's' END
-   OR (NOT p.prosecdef AND p.provolatile = 'v' AND p.proname NOT IN ('grant_privileges', 'advance_sequences'))
+   OR (NOT p.prosecdef AND p.provolatile = 'v' AND p.proname NOT IN ('grant_privileges', 'advance_sequences', 'purge_history'))
    OR p.proisstrict;
 
 -- What each level may execute is what the contract says.

@@ -111,6 +111,7 @@ my @writes = (
 	[ "SELECT partreg.rename_provider('s', 'p', 'p2', \$1)", $source_token ],
 	[ "SELECT partreg.rename_source('s', 's2', \$1)", $source_token ],
 	[ "SELECT partreg.advance_sequences()" ],
+	[ "SELECT partreg.purge_history('-infinity')" ],
 	[ "SELECT partreg.rotate_access_token('s', 'p', \$1)", $source_token ],
 	[ "SELECT partreg.revoke_provider('s', 'p', \$1)", $source_token ],
 	[ "SELECT partreg.set_effective('s', 'p', 'empty', \$1)", $source_token ],
