@@ -25,6 +25,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/multirangetypes.h"
 #include "utils/numeric.h"
 #include "utils/rangetypes.h"
 #include "utils/syscache.h"
@@ -606,6 +607,42 @@ interval_to_range(TimeInterval interval)
 	upper.infinite = interval.end == INTERVAL_MAX;
 	return RangeTypePGetDatum(make_range_compat(typcache, &lower, &upper,
 												false));
+}
+
+/* A coalesced set as a tstzmultirange */
+Datum
+interval_set_to_multirange(const IntervalSet *set)
+{
+	RangeType **ranges;
+
+	ranges = palloc_extended(Max(set->count, 1) * sizeof(RangeType *),
+							 MCXT_ALLOC_HUGE);
+	for (size_t i = 0; i < set->count; i++)
+		ranges[i] = DatumGetRangeTypeP(interval_to_range(set->items[i]));
+	return MultirangeTypePGetDatum(make_multirange(TSTZMULTIRANGEOID,
+												   lookup_type_cache(TSTZRANGEOID,
+																	 TYPECACHE_RANGE_INFO),
+												   set->count, ranges));
+}
+
+/* Add the members of a tstzmultirange to a set, and coalesce it. */
+void
+multirange_to_interval_set(const MultirangeType *given, IntervalSet *set)
+{
+	TypeCacheEntry *typcache = lookup_type_cache(TSTZRANGEOID,
+												 TYPECACHE_RANGE_INFO);
+
+	for (uint32 i = 0; i < given->rangeCount; i++)
+	{
+		RangeType  *range = multirange_get_range(typcache, given, i);
+		TimeInterval interval;
+
+		CHECK_FOR_INTERRUPTS();
+		if (range_to_interval(range, &interval))
+			interval_set_merge(set, interval);
+		pfree(range);
+	}
+	interval_set_coalesce(set);
 }
 
 /* A range as it stands in messages: ISO, in the session's time zone. */

@@ -9,6 +9,7 @@
 #include "fmgr.h"
 #include "interval.h"
 #include "utils/jsonb.h"
+#include "utils/multirangetypes.h"
 #include "utils/rangetypes.h"
 
 /* in bytes */
@@ -39,6 +40,9 @@ extern char *text_to_short_cstring(Datum given);
 extern bool range_to_interval(RangeType *range, TimeInterval *result);
 extern Datum empty_range(void);
 extern Datum interval_to_range(TimeInterval interval);
+extern Datum interval_set_to_multirange(const IntervalSet *set);
+extern void multirange_to_interval_set(const MultirangeType *given,
+									   IntervalSet *set);
 extern char *show_interval(TimeInterval interval);
 
 extern int control_character(const char *string);

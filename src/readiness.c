@@ -17,7 +17,6 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/multirangetypes.h"
 #include "utils/rangetypes.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -305,21 +304,6 @@ find_available(const Source *source, TimeInterval window, Snapshot snapshot,
 	interval_set_subtract(&supplied, &lacking, available);
 }
 
-static Datum
-multirange_of(const IntervalSet *set)
-{
-	RangeType **ranges;
-
-	ranges = palloc_extended(Max(set->count, 1) * sizeof(RangeType *),
-							 MCXT_ALLOC_HUGE);
-	for (size_t i = 0; i < set->count; i++)
-		ranges[i] = DatumGetRangeTypeP(interval_to_range(set->items[i]));
-	return MultirangeTypePGetDatum(make_multirange(TSTZMULTIRANGEOID,
-												   lookup_type_cache(TSTZRANGEOID,
-																	 TYPECACHE_RANGE_INFO),
-												   set->count, ranges));
-}
-
 /*
  * ready_ranges(source_name text, during tstzrange)
  *		returns tstzmultirange: the ready part of a range, which may be
@@ -353,5 +337,5 @@ ready_ranges(PG_FUNCTION_ARGS)
 	overlap_end(&locks);
 	interval_set_coalesce(&blocked);
 	interval_set_subtract(&available, &blocked, &ready);
-	PG_RETURN_DATUM(multirange_of(&ready));
+	PG_RETURN_DATUM(interval_set_to_multirange(&ready));
 }
