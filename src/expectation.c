@@ -76,7 +76,10 @@ expectation_read(CatalogScan *provider, Expectation *expectation)
 
 	value = catalog_row_value(provider, Anum_provider_effective, &isnull);
 	if (!range_to_interval(DatumGetRangeTypeP(value), extent))
+	{
+		extent->start = extent->end = start;
 		return true;
+	}
 	extent->start = Max(extent->start, start);
 	if (catalog_row_time(provider, Anum_provider_revoked_at, &revoked_at))
 		extent->end = Min(extent->end, revoked_at);
