@@ -20,33 +20,33 @@ CREATE FUNCTION partreg.set_calendar(source_name text, provider_name text, step 
 COMMENT ON FUNCTION partreg.set_calendar(text, text, interval, timestamptz, text, text, tstzmultirange) IS
     'sets which partitions are expected of a provider: steps by the wall clock of a time zone, none that overlaps what is closed; step NULL means none; needs the source token or the source''s trusted role';
 
-CREATE TYPE partreg.late AS (
+CREATE TYPE partreg._late AS (
     source_id   integer,
     provider_id integer,
     during      tstzrange,
     state       text,
     due_at      timestamptz
 );
-COMMENT ON TYPE partreg.late IS 'what a provider has not supplied by its deadline';
+COMMENT ON TYPE partreg._late IS 'internal: what a provider has not supplied by its deadline';
 
 -- Behind the views late_partitions and stats, whose readers have to be allowed
 -- to call it.
-CREATE FUNCTION partreg.list_late()
-    RETURNS SETOF partreg.late
+CREATE FUNCTION partreg._list_late()
+    RETURNS SETOF partreg._late
     LANGUAGE c STABLE PARALLEL SAFE ROWS 100
     AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION partreg.list_late() IS
-    'for the view late_partitions: what is late of all providers';
+COMMENT ON FUNCTION partreg._list_late() IS
+    'internal: for the view late_partitions: what is late of all providers';
 
-CREATE TYPE partreg.ready_end AS (
+CREATE TYPE partreg._ready_end AS (
     source_id integer,
     ready_to  timestamptz
 );
-COMMENT ON TYPE partreg.ready_end IS 'the end of the last ready stretch of a source';
+COMMENT ON TYPE partreg._ready_end IS 'internal: the end of the last ready stretch of a source';
 
-CREATE FUNCTION partreg.list_ready_ends()
-    RETURNS SETOF partreg.ready_end
+CREATE FUNCTION partreg._list_ready_ends()
+    RETURNS SETOF partreg._ready_end
     LANGUAGE c STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION partreg.list_ready_ends() IS
-    'for the view stats: how far each source is ready';
+COMMENT ON FUNCTION partreg._list_ready_ends() IS
+    'internal: for the view stats: how far each source is ready';

@@ -62,7 +62,7 @@ COMMENT ON VIEW partreg.events IS 'what happened, to what, by whom, by which rig
 
 CREATE VIEW partreg.late_partitions AS
     SELECT s.name AS source_name, v.name AS provider_name, l.during, l.state, l.due_at
-      FROM partreg.list_late() l
+      FROM partreg._list_late() l
       JOIN partreg.provider v ON v.id = l.provider_id
       JOIN partreg.source s ON s.id = l.source_id;
 COMMENT ON VIEW partreg.late_partitions IS 'partitions that were never unlocked and are past their deadline, and those that the calendar expects and nobody registered (missing)';
@@ -89,7 +89,7 @@ CREATE VIEW partreg.stats AS
                    FROM partreg.lock x
                   GROUP BY x.source_id) k ON k.source_id = s.id
       LEFT JOIN (SELECT x.source_id, count(*) AS late
-                   FROM partreg.list_late() x
+                   FROM partreg._list_late() x
                   GROUP BY x.source_id) l ON l.source_id = s.id
-      LEFT JOIN partreg.list_ready_ends() r ON r.source_id = s.id;
+      LEFT JOIN partreg._list_ready_ends() r ON r.source_id = s.id;
 COMMENT ON VIEW partreg.stats IS 'for each source: how many providers it has, what is locked, failed, abandoned or late, and how far it is ready';

@@ -6,7 +6,7 @@ CREATE VIEW partreg._level (rank, level) AS
 COMMENT ON VIEW partreg._level IS 'internal: the levels of grant_privileges(), but for none';
 
 -- The level that each public routine belongs to.  Routines that are not here
--- (reset_access_token, grant_privileges, advance_sequences, everything with a
+-- (reset_access_token, grant_privileges, advance_sequences, all others with a
 -- leading _) are for the owner of the extension and superusers alone.
 CREATE VIEW partreg._routine_level (routine, level) AS
     VALUES ('check_readiness'::name, 'reader'::text),
@@ -17,8 +17,8 @@ CREATE VIEW partreg._routine_level (routine, level) AS
            ('ready_until', 'reader'),
            ('ready_ranges', 'reader'),
            ('provider_states', 'reader'),
-           ('list_late', 'reader'),
-           ('list_ready_ends', 'reader'),
+           ('_list_late', 'reader'),
+           ('_list_ready_ends', 'reader'),
            ('day_range', 'reader'),
            ('step_ranges', 'reader'),
            ('verify', 'reader'),

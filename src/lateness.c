@@ -27,9 +27,9 @@
 #include "compat.h"
 #include "lateness.h"
 
-PG_FUNCTION_INFO_V1(list_late);
+PG_FUNCTION_INFO_V1(_list_late);
 
-/* The columns of the SQL type partreg.late */
+/* The columns of the SQL type partreg._late */
 #define LATE_COLUMNS	5
 
 void
@@ -129,7 +129,7 @@ lateness_find(LatenessScan *scan, CatalogScan *provider, TimeInterval window,
 	expectation_free(&expectation);
 }
 
-/* Where list_late() puts its rows */
+/* Where _list_late() puts its rows */
 typedef struct LateList
 {
 	ReturnSetInfo *rsinfo;
@@ -159,13 +159,13 @@ list_row(const Late *late, void *arg)
 }
 
 /*
- * list_late()
- *		returns SETOF late: what is late of all providers, for the views
+ * _list_late()
+ *		returns SETOF _late: what is late of all providers, for the views
  *
  * Errors: 22023 (the server does not know the time zone of a calendar any more).
  */
 Datum
-list_late(PG_FUNCTION_ARGS)
+_list_late(PG_FUNCTION_ARGS)
 {
 	TimeInterval always = {INTERVAL_MIN, INTERVAL_MAX};
 	Snapshot	snapshot = GetActiveSnapshot();

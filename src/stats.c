@@ -23,9 +23,9 @@
 #include "compat.h"
 #include "coverage.h"
 
-PG_FUNCTION_INFO_V1(list_ready_ends);
+PG_FUNCTION_INFO_V1(_list_ready_ends);
 
-/* The columns of the SQL type partreg.ready_end */
+/* The columns of the SQL type partreg._ready_end */
 #define READY_END_COLUMNS	2
 
 /* A provider of the source at hand */
@@ -155,14 +155,14 @@ read_source(StatsScan *scan, int32 source_id)
 }
 
 /*
- * list_ready_ends()
- *		returns SETOF ready_end: of each source of which anything is ready, the
+ * _list_ready_ends()
+ *		returns SETOF _ready_end: of each source of which anything is ready, the
  *		end of its last ready stretch; for the view stats
  *
  * Errors: none.
  */
 Datum
-list_ready_ends(PG_FUNCTION_ARGS)
+_list_ready_ends(PG_FUNCTION_ARGS)
 {
 	Snapshot	snapshot = GetActiveSnapshot();
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
