@@ -7,7 +7,8 @@ COMMENT ON VIEW partreg._level IS 'internal: the levels of grant_privileges(), b
 
 -- The level that each public routine belongs to.  Routines that are not here
 -- (reset_access_token, grant_privileges, advance_sequences, purge_history,
--- everything with a leading _) are for the owner of the extension and superusers alone.
+-- all others with a leading _) are for the owner of the extension and
+-- superusers alone.
 CREATE VIEW partreg._routine_level (routine, level) AS
     VALUES ('check_readiness'::name, 'reader'::text),
            ('explain_readiness', 'reader'),
@@ -19,6 +20,9 @@ CREATE VIEW partreg._routine_level (routine, level) AS
            ('feed_position', 'reader'),
            ('changes_since', 'reader'),
            ('changed_ranges', 'reader'),
+           ('provider_states', 'reader'),
+           ('_list_late', 'reader'),
+           ('_list_ready_ends', 'reader'),
            ('day_range', 'reader'),
            ('step_ranges', 'reader'),
            ('history', 'reader'),
@@ -45,6 +49,8 @@ CREATE VIEW partreg._routine_level (routine, level) AS
            ('set_owner', 'writer'),
            ('set_readiness_rule', 'writer'),
            ('set_effective', 'writer'),
+           ('set_deadline', 'writer'),
+           ('set_calendar', 'writer'),
            ('set_trusted_role', 'writer'),
            ('register_source', 'admin'),
            ('rename_source', 'admin'),

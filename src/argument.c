@@ -645,6 +645,26 @@ interval_set_to_multirange(const IntervalSet *set)
 												   set->count, ranges));
 }
 
+/* Add the members of a tstzmultirange to a set, and coalesce it. */
+void
+multirange_to_interval_set(const MultirangeType *given, IntervalSet *set)
+{
+	TypeCacheEntry *typcache = lookup_type_cache(TSTZRANGEOID,
+												 TYPECACHE_RANGE_INFO);
+
+	for (uint32 i = 0; i < given->rangeCount; i++)
+	{
+		RangeType  *range = multirange_get_range(typcache, given, i);
+		TimeInterval interval;
+
+		CHECK_FOR_INTERRUPTS();
+		if (range_to_interval(range, &interval))
+			interval_set_merge(set, interval);
+		pfree(range);
+	}
+	interval_set_coalesce(set);
+}
+
 /* A range as it stands in messages: ISO, in the session's time zone. */
 char *
 show_interval(TimeInterval interval)

@@ -10,6 +10,7 @@
 #include "interval.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
+#include "utils/multirangetypes.h"
 #include "utils/rangetypes.h"
 
 /* in bytes */
@@ -42,6 +43,8 @@ extern bool range_to_interval(RangeType *range, TimeInterval *result);
 extern Datum empty_range(void);
 extern Datum interval_to_range(TimeInterval interval);
 extern Datum interval_set_to_multirange(const IntervalSet *set);
+extern void multirange_to_interval_set(const MultirangeType *given,
+									   IntervalSet *set);
 extern char *show_interval(TimeInterval interval);
 
 extern int control_character(const char *string);

@@ -67,6 +67,9 @@ PG_FUNCTION_INFO_V1(step_ranges);
 /* Later than any timestamp, and far from where additions overflow */
 #define NEVER				(INT64CONST(1) << 60)
 
+/* Steps longer than some 270 years are walked one by one. */
+#define LONG_STEP_DAYS		INT64CONST(100000)
+
 /* A multiple of 400 years that makes all years positive */
 #define YEARS_BEFORE		4800
 
@@ -336,13 +339,24 @@ walk_day(const CalendarWalk *walk)
 		walk->days;
 }
 
+/* The bound that a walk is at, where steps are not plain; or INTERVAL_MAX */
+static int64
+bound_here(CalendarWalk *walk)
+{
+	int64		day = walk_day(walk);
+	int64		instant;
+
+	if (day > TIMESTAMP_END_JULIAN + FARTHEST_DAYS)
+		return INTERVAL_MAX;
+	instant = clock_first(&walk->clock, day, walk->calendar->time_of_day);
+	return bound_after(instant, walk->length);
+}
+
 /* The next bound, or INTERVAL_MAX where it lies beyond the last timestamp */
 static int64
 next_bound(CalendarWalk *walk)
 {
 	const Calendar *calendar = walk->calendar;
-	int64		day;
-	int64		instant;
 
 	/* From bound to bound: all of them together may be too long to count. */
 	if (is_plain(&calendar->step))
@@ -351,11 +365,7 @@ next_bound(CalendarWalk *walk)
 		return INTERVAL_MAX;
 	walk->months += calendar->step.month;
 	walk->days += calendar->step.day;
-	day = walk_day(walk);
-	if (day > TIMESTAMP_END_JULIAN + FARTHEST_DAYS)
-		return INTERVAL_MAX;
-	instant = clock_first(&walk->clock, day, calendar->time_of_day);
-	return bound_after(instant, walk->length);
+	return bound_here(walk);
 }
 
 /*
@@ -373,6 +383,61 @@ calendar_walk_next(CalendarWalk *walk, int64 end, TimeInterval *step)
 	while (walk->bound == step->start);
 	step->end = walk->bound;
 	return true;
+}
+
+/*
+ * Leap on to a bound at or before an instant, and near it, where that is further
+ * on than the walk is.
+ *
+ * A plain step says which one.  Else no step is longer by the clock than it is
+ * with months of 31 days, and no clock is further from UTC than
+ * FARTHEST_OFFSET; so many such steps as lie between the start and the instant,
+ * less what clocks may differ by and a date that is skipped, do not lead
+ * beyond it.
+ */
+static void
+leap(CalendarWalk *walk, int64 instant)
+{
+	const Interval *step = &walk->calendar->step;
+	int64		days = step->month * INT64CONST(31) + step->day;
+	int64		distance;
+	int64		count;
+
+	if (is_plain(step))
+	{
+		walk->bound += (int64) (((uint64) instant - (uint64) walk->bound) /
+								(uint64) step->time * (uint64) step->time);
+		return;
+	}
+	/* Of steps that are this long there are few. */
+	if (days > LONG_STEP_DAYS || step->time > LONG_STEP_DAYS * USECS_PER_DAY)
+		return;
+	distance = instant - walk->calendar->start -
+		(2 * FARTHEST_DAYS + 2) * USECS_PER_DAY;
+	count = distance / (days * USECS_PER_DAY + step->time);
+	if (distance < 0 || count * step->month < walk->months ||
+		count * step->day < walk->days)
+		return;
+	walk->months = count * step->month;
+	walk->days = count * step->day;
+	walk->length = count * step->time;
+	walk->bound = bound_here(walk);
+}
+
+/*
+ * The step that holds an instant, which may not lie before the start.  From
+ * call to call instants may not fall.  The step is what the last call gave
+ * ({0, 0} before the first).
+ */
+void
+calendar_walk_to(CalendarWalk *walk, int64 instant, TimeInterval *step)
+{
+	if (instant < step->end && step->start < step->end)
+		return;
+	if (walk->bound < instant)
+		leap(walk, instant);
+	while (calendar_walk_next(walk, INTERVAL_MAX, step) && step->end <= instant)
+		CHECK_FOR_INTERRUPTS();
 }
 
 /*

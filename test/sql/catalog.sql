@@ -132,6 +132,8 @@ INSERT INTO contract VALUES
     ('W', 'rename_provider', 'source_name text, provider_name text, new_name text, access_token text DEFAULT NULL::text', 'v', 'void'),
     ('A', 'rename_source', 'source_name text, new_name text, access_token text DEFAULT NULL::text', 'v', 'void'),
     ('A', 'drop_source', 'source_name text, access_token text DEFAULT NULL::text', 'v', 'void'),
+    ('W', 'set_deadline', 'source_name text, provider_name text, within interval, access_token text DEFAULT NULL::text', 'v', 'void'),
+    ('W', 'set_calendar', 'source_name text, provider_name text, step interval, start_at timestamp with time zone, access_token text DEFAULT NULL::text, time_zone text DEFAULT ''UTC''::text, closed tstzmultirange DEFAULT ''{}''::tstzmultirange', 'v', 'void'),
     ('W', 'set_effective', 'source_name text, provider_name text, effective tstzrange, access_token text DEFAULT NULL::text', 'v', 'void'),
     ('W', 'set_trusted_role', 'source_name text, provider_name text, trusted_role text, access_token text DEFAULT NULL::text', 'v', 'void'),
     ('W', 'set_owner', 'source_name text, owner text, access_token text DEFAULT NULL::text', 'v', 'void'),
@@ -154,6 +156,7 @@ INSERT INTO contract VALUES
     ('R', 'changes_since', 'since text, max_events integer DEFAULT 1000, source_names text[] DEFAULT NULL::text[]', 's', 'SETOF partreg.change'),
     ('R', 'feed_position', '', 's', 'text'),
     ('R', 'changed_ranges', 'source_name text, during tstzrange, since text', 's', 'tstzmultirange'),
+    ('R', 'provider_states', 'source_name text, during tstzrange', 's', 'SETOF partreg.provider_state'),
     ('R', 'day_range', 'day date, time_zone text DEFAULT ''UTC''::text', 's', 'tstzrange'),
     ('R', 'step_ranges', 'during tstzrange, step interval, time_zone text DEFAULT ''UTC''::text', 's', 'SETOF tstzrange'),
     ('R', 'verify', 'source_name text DEFAULT NULL::text', 's', 'SETOF partreg.problem'),
@@ -190,7 +193,9 @@ RETURNS SETOF regprocedure LANGUAGE sql AS $$
     UNION ALL
     SELECT p.oid::regprocedure
     FROM pg_proc p
+    -- Views call these two, and functions in a view are checked against its reader.
     WHERE p.pronamespace = 'partreg'::regnamespace AND p.proname LIKE '\_%'
+      AND p.proname NOT IN ('_list_late', '_list_ready_ends')
       AND has_function_privilege('regress_catalog', p.oid, 'EXECUTE');
 $$;
 SELECT level, pg_temp.wrongly_granted(level, letters)
