@@ -16,6 +16,8 @@ CREATE VIEW partreg._routine_level (routine, level) AS
            ('all_ready', 'reader'),
            ('ready_until', 'reader'),
            ('ready_ranges', 'reader'),
+           ('wait_until_ready', 'reader'),
+           ('timeline', 'reader'),
            ('day_range', 'reader'),
            ('step_ranges', 'reader'),
            ('verify', 'reader'),

@@ -29,6 +29,7 @@
 #include "condition.h"
 #include "coverage.h"
 #include "effective.h"
+#include "readiness.h"
 #include "source.h"
 
 PG_FUNCTION_INFO_V1(check_readiness);
@@ -93,8 +94,9 @@ is_available(const Source *source, TimeInterval window, Snapshot snapshot)
 	return available;
 }
 
-static bool
-is_ready(const Source *source, TimeInterval window, Snapshot snapshot)
+/* Is a window of a source ready? */
+bool
+source_is_ready(const Source *source, TimeInterval window, Snapshot snapshot)
 {
 	return is_available(source, window, snapshot) &&
 		!is_blocked(source, window, snapshot);
@@ -119,7 +121,7 @@ check_readiness(PG_FUNCTION_ARGS)
 	argument_require(fcinfo, 1);
 	window = check_interval(range);
 	source = source_find(name, snapshot);
-	PG_RETURN_BOOL(is_ready(&source, window, snapshot));
+	PG_RETURN_BOOL(source_is_ready(&source, window, snapshot));
 }
 
 /*
@@ -141,7 +143,7 @@ check_readiness_between(PG_FUNCTION_ARGS)
 	window = interval_between(PG_GETARG_TIMESTAMPTZ(1),
 							  PG_GETARG_TIMESTAMPTZ(2));
 	source = source_find(name, snapshot);
-	PG_RETURN_BOOL(is_ready(&source, window, snapshot));
+	PG_RETURN_BOOL(source_is_ready(&source, window, snapshot));
 }
 
 /*
@@ -189,7 +191,7 @@ all_ready(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		source = source_find(name, snapshot);
-		ready = ready && is_ready(&source, window, snapshot);
+		ready = ready && source_is_ready(&source, window, snapshot);
 		pfree(name);
 	}
 	array_free_iterator(iterator);
