@@ -23,6 +23,8 @@ CREATE VIEW partreg._routine_level (routine, level) AS
            ('provider_states', 'reader'),
            ('_list_late', 'reader'),
            ('_list_ready_ends', 'reader'),
+           ('wait_until_ready', 'reader'),
+           ('timeline', 'reader'),
            ('day_range', 'reader'),
            ('step_ranges', 'reader'),
            ('history', 'reader'),

@@ -39,7 +39,7 @@
 PG_FUNCTION_INFO_V1(explain_readiness);
 PG_FUNCTION_INFO_V1(assert_ready);
 
-/* How many obstacles assert_ready names */
+/* How many obstacles the DETAIL of an error names */
 #define DETAIL_LINES	5
 
 /* A question and what has been found so far */
@@ -440,6 +440,49 @@ explain_readiness(PG_FUNCTION_ARGS)
 }
 
 /*
+ * What keeps a window of a source from being ready, as the DETAIL of an error;
+ * NULL: nothing does.  *failed: is a failed partition in the way?
+ */
+char *
+explain_briefly(const Source *source, TimeInterval window, Snapshot snapshot,
+				bool *failed)
+{
+	ObstacleSort *obstacles = explain_source(source, window, snapshot);
+	Obstacle	obstacle;
+	StringInfoData detail;
+	uint64		count = 0;
+
+	initStringInfo(&detail);
+	*failed = false;
+	while (obstacles_next(obstacles, &obstacle))
+	{
+		*failed = *failed || obstacle.state == OBSTACLE_FAILED;
+		if (++count > DETAIL_LINES)
+			continue;
+		if (count > 1)
+			appendStringInfoChar(&detail, '\n');
+		obstacle_describe(&detail, &obstacle);
+	}
+	obstacles_end(obstacles);
+	if (count > DETAIL_LINES)
+		appendStringInfo(&detail, "\nand " UINT64_FORMAT " more",
+						 count - DETAIL_LINES);
+	return count > 0 ? detail.data : NULL;
+}
+
+/* The error of whoever asks for what is not ready */
+void
+raise_not_ready(const char *name, const char *detail, bool failed)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errcondition(failed ? "failed_upstream" : "not_ready"),
+			 errmsg("source \"%s\" is not ready", quotable(name)),
+			 errdetail_internal("%s", detail),
+			 errhint("partreg.explain_readiness() lists all obstacles.")));
+}
+
+/*
  * assert_ready(source_name text, during tstzrange)
  *		returns boolean: true, or an error
  *
@@ -453,39 +496,15 @@ assert_ready(PG_FUNCTION_ARGS)
 	Snapshot	snapshot = GetActiveSnapshot();
 	TimeInterval window;
 	Source		source;
-	ObstacleSort *obstacles;
-	Obstacle	obstacle;
-	StringInfoData detail;
-	uint64		count = 0;
-	bool		failed = false;
+	char	   *detail;
+	bool		failed;
 
 	argument_require(fcinfo, 0);
 	argument_require(fcinfo, 1);
 	window = check_interval(range);
 	source = source_find(name, snapshot);
-	obstacles = explain_source(&source, window, snapshot);
-
-	initStringInfo(&detail);
-	while (obstacles_next(obstacles, &obstacle))
-	{
-		failed = failed || obstacle.state == OBSTACLE_FAILED;
-		if (++count > DETAIL_LINES)
-			continue;
-		if (count > 1)
-			appendStringInfoChar(&detail, '\n');
-		obstacle_describe(&detail, &obstacle);
-	}
-	obstacles_end(obstacles);
-	if (count == 0)
-		PG_RETURN_BOOL(true);
-
-	if (count > DETAIL_LINES)
-		appendStringInfo(&detail, "\nand " UINT64_FORMAT " more",
-						 count - DETAIL_LINES);
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errcondition(failed ? "failed_upstream" : "not_ready"),
-			 errmsg("source \"%s\" is not ready", quotable(name)),
-			 errdetail_internal("%s", detail.data),
-			 errhint("partreg.explain_readiness() lists all obstacles.")));
+	detail = explain_briefly(&source, window, snapshot, &failed);
+	if (detail != NULL)
+		raise_not_ready(name, detail, failed);
+	PG_RETURN_BOOL(true);
 }

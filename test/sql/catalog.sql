@@ -109,8 +109,9 @@ WHERE typnamespace = 'partreg'::regnamespace AND has_type_privilege('regress_cat
 DROP ROLE regress_catalog;
 
 -- The functions, as the contract has them: the level that they belong to (O:
--- the owner alone), volatility (s: stable), result.  Reads are parallel safe;
--- writes are not, and run as their definer; none is strict.
+-- the owner alone), volatility (s: stable), result (none: a procedure).  Reads
+-- are parallel safe, but timeline, which looks at the client's encoding; writes
+-- are not, and run as their definer; none is strict.
 CREATE TEMP TABLE contract (level text, name text, arguments text, volatility text, result text);
 INSERT INTO contract VALUES
     ('A', 'register_source', 'source_name text, owner text, rule text DEFAULT ''any''::text, trusted_role text DEFAULT NULL::text, if_not_exists boolean DEFAULT false', 'v', 'text'),
@@ -157,6 +158,8 @@ INSERT INTO contract VALUES
     ('R', 'feed_position', '', 's', 'text'),
     ('R', 'changed_ranges', 'source_name text, during tstzrange, since text', 's', 'tstzmultirange'),
     ('R', 'provider_states', 'source_name text, during tstzrange', 's', 'SETOF partreg.provider_state'),
+    ('R', 'wait_until_ready', 'IN source_name text, IN during tstzrange, IN timeout interval, IN poll interval DEFAULT ''00:00:01''::interval', 'v', NULL),
+    ('R', 'timeline', 'source_name text, during tstzrange, width integer DEFAULT 72', 's', 'SETOF text'),
     ('R', 'day_range', 'day date, time_zone text DEFAULT ''UTC''::text', 's', 'tstzrange'),
     ('R', 'step_ranges', 'during tstzrange, step interval, time_zone text DEFAULT ''UTC''::text', 's', 'SETOF tstzrange'),
     ('R', 'verify', 'source_name text DEFAULT NULL::text', 's', 'SETOF partreg.problem'),
@@ -177,8 +180,8 @@ FROM (SELECT name, arguments, volatility, result FROM contract
 SELECT p.oid::regprocedure AS wrongly_labelled, p.proparallel, p.prosecdef, p.proisstrict
 FROM pg_proc p
 JOIN actual USING (oid)
-WHERE p.proparallel <> CASE p.provolatile WHEN 'v' THEN 'u'::"char" ELSE 's' END
-   OR (NOT p.prosecdef AND p.provolatile = 'v' AND p.proname NOT IN ('grant_privileges', 'advance_sequences', 'purge_history'))
+WHERE p.proparallel <> CASE WHEN p.provolatile = 'v' THEN 'u'::"char" WHEN p.proname = 'timeline' THEN 'r' ELSE 's' END
+   OR (NOT p.prosecdef AND p.provolatile = 'v' AND p.prokind = 'f' AND p.proname NOT IN ('grant_privileges', 'advance_sequences', 'purge_history'))
    OR p.proisstrict;
 
 -- What each level may execute is what the contract says.
