@@ -193,7 +193,7 @@ _list_late(PG_FUNCTION_ARGS)
 	lateness_begin(&scan, snapshot);
 	scan.with_unknown = true;
 	catalog_begin(&list.providers, PROVIDER_BY_ID, snapshot);
-	catalog_seek_first(&list.providers);
+	catalog_seek_all(&list.providers);
 	while (catalog_next_row(&list.providers, ForwardScanDirection))
 	{
 		CHECK_FOR_INTERRUPTS();
