@@ -360,13 +360,6 @@ catalog_seek_provider(CatalogScan *scan, int32 source_id, const char *name)
 	seek(scan, keys, name == NULL ? 1 : 2);
 }
 
-/* Go to the first of all rows, for a walk through the whole index. */
-void
-catalog_seek_first(CatalogScan *scan)
-{
-	seek(scan, NULL, 0);
-}
-
 /* SOURCE_BY_ID, PROVIDER_BY_ID, EVENT_BY_ID */
 void
 catalog_seek_number(CatalogScan *scan, int64 number)
@@ -381,7 +374,7 @@ catalog_seek_number(CatalogScan *scan, int64 number)
 	seek(scan, keys, 1);
 }
 
-/* Any index: all of it */
+/* Any index: a walk through all of it */
 void
 catalog_seek_all(CatalogScan *scan)
 {

@@ -251,7 +251,6 @@ extern void catalog_begin_for_locking(CatalogScan *scan, CatalogIndex which,
 extern void catalog_seek_source(CatalogScan *scan, Datum name_or_digest);
 extern void catalog_seek_provider(CatalogScan *scan, int32 source_id,
 								  const char *name);
-extern void catalog_seek_first(CatalogScan *scan);
 extern void catalog_seek_number(CatalogScan *scan, int64 number);
 extern void catalog_seek_all(CatalogScan *scan);
 extern void catalog_seek_partition(CatalogScan *scan, int32 provider_id,
