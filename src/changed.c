@@ -49,16 +49,19 @@ is_seen(CatalogScan *scan, const Position *since)
  * Go to the events of a source that a position may not see.  Where it was taken
  * in this cluster, and the table is still the same, they are of transactions
  * that ran then or began later; of another cluster's all are looked at.
+ *
+ * Which began later?  Numbers below xmax may have been used again (position.c),
+ * but none up to that of the last event that it saw, whose commit was flushed.
  */
 static void
 seek_unseen(CatalogScan *scan, int32 source_id, const Position *since,
 			const Position *here)
 {
 	const View *seen = &since->seen;
+	uint64		oldest = seen->count > 0 ? seen->running[0] : seen->xmax;
 
 	if (seen->system_id == here->seen.system_id && seen->table == here->seen.table)
-		catalog_seek_changes(scan, source_id,
-							 seen->count > 0 ? seen->running[0] : seen->xmax,
+		catalog_seek_changes(scan, source_id, Min(oldest, seen->last_xid + 1),
 							 here->seen.next);
 	else
 		catalog_seek_changes(scan, source_id, 0, PG_UINT64_MAX);

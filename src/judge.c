@@ -19,7 +19,9 @@
  * In the same cluster a server may be good and not see yet what the position
  * saw: a standby that has not replayed it; a standby, or the primary, to which
  * a commit became visible later than to the other; a transaction whose snapshot
- * is older.  It then gives nothing, so nothing is given twice.
+ * is older.  It then gives nothing, so nothing is given twice.  What it sees
+ * purged may be gone all the same: a position may know a later place in the WAL
+ * than its snapshot.
  */
 #include "postgres.h"
 
@@ -177,6 +179,7 @@ position_judge(const Position *position, const Position *here,
 {
 	/* The target is the later one, and was found good after the other. */
 	const View *last = position->in_page ? &position->target : &position->seen;
+	Standing	standing = POSITION_GOOD;
 	Identity	identity;
 	bool		found;
 
@@ -187,16 +190,16 @@ position_judge(const Position *position, const Position *here,
 	}
 	if (last->system_id == here->seen.system_id)
 	{
-		Standing	standing = judge_timeline(last, &here->seen, why);
-
-		if (standing != POSITION_GOOD)
+		standing = judge_timeline(last, &here->seen, why);
+		if (standing == POSITION_GONE)
 			return standing;
-		if (misses_something(last, &here->seen))
-			return POSITION_AHEAD;
+		if (standing == POSITION_GOOD && misses_something(last, &here->seen))
+			standing = POSITION_AHEAD;
 	}
 
 	identity_read(snapshot, &identity);
-	if (last->last_id > 0 && !has_last_event(last, snapshot, &found) &&
+	if (standing == POSITION_GOOD && last->last_id > 0 &&
+		!has_last_event(last, snapshot, &found) &&
 		(found || last->last_id > identity.purged_id))
 	{
 		*why = psprintf("Event " INT64_FORMAT ", the last that it saw, is not here.",
@@ -211,7 +214,7 @@ position_judge(const Position *position, const Position *here,
 		*why = "Events that it has not seen may have been purged.";
 		return POSITION_GONE;
 	}
-	return POSITION_GOOD;
+	return standing;
 }
 
 void

@@ -123,10 +123,13 @@ take_last_event(Snapshot snapshot, View *view)
 	catalog_seek_all(&scan);
 	while (catalog_next_row(&scan, BackwardScanDirection))
 	{
+		uint64		xid = (uint64) catalog_row_int64(&scan, Anum_event_xid);
+		bool		of_cluster = (uint64) catalog_row_int64(&scan, Anum_event_system_id) == view->system_id;
+
 		/* The snapshot sees the caller's own ones, the view does not. */
-		if ((uint64) catalog_row_int64(&scan, Anum_event_system_id) == view->system_id &&
-			!view_sees_transaction(view, (uint64) catalog_row_int64(&scan, Anum_event_xid)))
+		if (of_cluster && !view_sees_transaction(view, xid))
 			continue;
+		view->last_xid = of_cluster ? xid : 0;
 		view->last_id = catalog_row_int64(&scan, Anum_event_id);
 		(void) catalog_row_time(&scan, Anum_event_at, &view->last_at);
 		break;
@@ -214,9 +217,9 @@ position_sees(const Position *position, int64 id, uint64 xid,
 
 /*
  * The text form: form.registry.view[.view.given].checksum, and a view is
- * system,timeline,table,lsn,last_id,last_at,next,xmax[,xid...].  Numbers are
- * hexadecimal; each of the running transactions is written as its distance from
- * the one before it in the text, the greatest first.
+ * system,timeline,table,lsn,last_id,last_at,last_xid,next,xmax[,xid...].  Numbers
+ * are hexadecimal; each of the running transactions is written as its distance
+ * from the one before it in the text, the greatest first.
  */
 static void
 append_number(StringInfo text, char separator, uint64 number)
@@ -235,6 +238,7 @@ append_view(StringInfo text, const View *view)
 	append_number(text, ',', view->lsn);
 	append_number(text, ',', (uint64) view->last_id);
 	append_number(text, ',', (uint64) view->last_at);
+	append_number(text, ',', view->last_xid);
 	append_number(text, ',', view->next);
 	append_number(text, ',', view->xmax);
 	for (uint32 i = view->count; i > 0; i--)
@@ -315,6 +319,7 @@ read_view(const char **at, View *view)
 		!read_number(at, ',', &view->lsn) ||
 		!read_id(at, ',', &view->last_id) ||
 		!read_number(at, ',', &last_at) ||
+		!read_number(at, ',', &view->last_xid) ||
 		!read_number(at, ',', &view->next) ||
 		!read_number(at, ',', &view->xmax))
 		return false;
