@@ -125,20 +125,26 @@ judge_timeline(const View *seen, const View *here, const char **why)
 	return POSITION_GONE;
 }
 
-/* Is the last event that a view saw here?  *found: one of its number is. */
+/* Is the last event that a view saw here, or was it purged last? */
 static bool
-has_last_event(const View *seen, Snapshot snapshot, bool *found)
+has_last_event(const View *seen, const Identity *identity, Snapshot snapshot)
 {
 	CatalogScan scan;
-	TimestampTz at = 0;
+	TimestampTz at;
+	bool		found;
 
 	catalog_begin(&scan, EVENT_BY_ID, snapshot);
 	catalog_seek_number(&scan, seen->last_id);
-	*found = catalog_next_row(&scan, ForwardScanDirection);
-	if (*found)
+	found = catalog_next_row(&scan, ForwardScanDirection);
+	if (found)
 		(void) catalog_row_time(&scan, Anum_event_at, &at);
 	catalog_end(&scan);
-	return *found && at == seen->last_at;
+	if (!found)
+	{
+		found = seen->last_id == identity->purged_id;
+		at = identity->purged_at;
+	}
+	return found && at == seen->last_at;
 }
 
 /*
@@ -181,7 +187,6 @@ position_judge(const Position *position, const Position *here,
 	const View *last = position->in_page ? &position->target : &position->seen;
 	Standing	standing = POSITION_GOOD;
 	Identity	identity;
-	bool		found;
 
 	if (memcmp(&position->registry, &here->registry, sizeof(pg_uuid_t)) != 0)
 	{
@@ -199,8 +204,8 @@ position_judge(const Position *position, const Position *here,
 
 	identity_read(snapshot, &identity);
 	if (standing == POSITION_GOOD && last->last_id > 0 &&
-		!has_last_event(last, snapshot, &found) &&
-		(found || last->last_id > identity.purged_id))
+		last->last_id >= identity.purged_id &&
+		!has_last_event(last, &identity, snapshot))
 	{
 		*why = psprintf("Event " INT64_FORMAT ", the last that it saw, is not here.",
 						last->last_id);

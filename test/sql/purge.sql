@@ -97,9 +97,15 @@ SELECT partreg.ready_since('purge', :'day') AS not_known, partreg.ready_since('p
 SELECT details FROM partreg.latest_details('purge', '(,)');
 SELECT event FROM partreg.changes_since(:'position_locked');
 SELECT event FROM partreg.changes_since(:'position');
+-- Who begins anew goes on, though nothing is left.
+SELECT partreg.feed_position() AS anew \gset
+SELECT event FROM partreg.changes_since(:'anew');
+SELECT partreg.changed_ranges('purge', '(,)', :'anew');
 SELECT * FROM partreg.partitions EXCEPT SELECT * FROM standing;
 SELECT partreg.unlock_partition('purge', 'p', :'day', :'p', 'one');
 SELECT partreg.unlock_partition('purge', 'p', :'next', :'p', 'two');
+SELECT event FROM partreg.changes_since(:'anew');
+SELECT partreg.changed_ranges('purge', '(,)', :'anew');
 SELECT clock_timestamp() AS later \gset
 SELECT partreg.fail_partition('purge', 'p', :'day', :'p');
 SELECT pg_temp.as_of(:'later') AS later, pg_temp.as_of(clock_timestamp()) AS now;
