@@ -464,7 +464,7 @@ CREATE VIEW partreg._table (name, not_null) AS
            ('lock', '{source_id,length_class,start_at,end_at,provider_id,state,since,holder}'),
            ('coverage', '{source_id,provider_id,span_start,span_end}'),
            ('event', '{id,event,source_id,source_name,at,actor,xid,system_id,timeline}'),
-           ('registry', '{id,created_at,history_since,purged_id,purged_xid,purged_system}');
+           ('registry', '{id,created_at,history_since,purged_id,purged_at,purged_xid,purged_system}');
 COMMENT ON VIEW partreg._table IS 'internal: the tables, and their columns that are never null';
 
 CREATE VIEW partreg._index (table_name, name, definition) AS

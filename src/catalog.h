@@ -135,6 +135,7 @@ typedef enum RegistryColumn
 	Anum_registry_created_at,
 	Anum_registry_history_since,
 	Anum_registry_purged_id,
+	Anum_registry_purged_at,
 	Anum_registry_purged_xid,
 	Anum_registry_purged_system,
 	Natts_registry = Anum_registry_purged_system

@@ -30,8 +30,10 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "catalog.h"
+#include "identity.h"
 #include "sequence.h"
 
 static const struct
@@ -82,7 +84,20 @@ sequence_oid(Sequence which)
 	return oids[which];
 }
 
-/* The greatest number in the index; 0: there is none. */
+/* The greatest number of an event that purge_history() has removed; 0: none */
+static int64
+purged_number(void)
+{
+	Identity	identity;
+
+	identity_read(GetActiveSnapshot(), &identity);
+	return identity.purged_id;
+}
+
+/*
+ * The greatest number in the index; 0: there is none.  Where the index of events
+ * is empty, what was purged tells: positions have seen those numbers.
+ */
 static int64
 greatest_number(Sequence which)
 {
@@ -100,6 +115,8 @@ greatest_number(Sequence which)
 			DatumGetInt32(number);
 	}
 	catalog_end(&scan);
+	if (result == 0 && which == SEQUENCE_EVENT)
+		result = purged_number();
 	return result;
 }
 

@@ -132,18 +132,23 @@ available_before(StatsScan *scan, int64 instant)
 	return instant;
 }
 
-/* From an instant back to where nothing is locked or failed right before it */
+/*
+ * From an instant back to where nothing is locked or failed right before it.
+ * Instants never rise: what begins at one or after it is looked at no more.
+ */
 static int64
-unblocked_before(const StatsScan *scan, int64 instant)
+unblocked_before(StatsScan *scan, int64 instant)
 {
-	for (size_t i = scan->blocked.count; i > 0; i--)
-	{
-		TimeInterval blocked = scan->blocked.items[i - 1];
+	IntervalSet *blocked = &scan->blocked;
+	TimeInterval last;
 
-		if (blocked.start < instant)
-			return instant <= blocked.end ? blocked.start : instant;
-	}
-	return instant;
+	while (blocked->count > 0 &&
+		   blocked->items[blocked->count - 1].start >= instant)
+		blocked->count--;
+	if (blocked->count == 0)
+		return instant;
+	last = blocked->items[blocked->count - 1];
+	return instant <= last.end ? last.start : instant;
 }
 
 /* The end of the last ready stretch; INTERVAL_MIN: nothing is ready. */
