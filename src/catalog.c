@@ -509,14 +509,16 @@ catalog_seek_events_of_source(CatalogScan *scan, int32 source_id)
 	seek(scan, keys, 2);
 }
 
-/* EVENT_BY_ID: those from a number on */
+/* SOURCE_BY_ID, PROVIDER_BY_ID, EVENT_BY_ID: those from a number on */
 void
-catalog_seek_events(CatalogScan *scan, int64 first)
+catalog_seek_numbers(CatalogScan *scan, int64 first)
 {
 	ScanKeyData keys[1];
 
-	ScanKeyInit(&keys[0], Key_number, BTGreaterEqualStrategyNumber, F_INT8GE,
-				Int64GetDatum(first));
+	ScanKeyEntryInitialize(&keys[0], 0, Key_number,
+						   BTGreaterEqualStrategyNumber, INT8OID, InvalidOid,
+						   scan->which == EVENT_BY_ID ? F_INT8GE : F_INT48GE,
+						   Int64GetDatum(first));
 	seek(scan, keys, 1);
 }
 

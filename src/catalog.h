@@ -273,7 +273,7 @@ extern void catalog_seek_spans_of(CatalogScan *scan, int32 source_id,
 extern void catalog_seek_details(CatalogScan *scan, int32 provider_id,
 								 TimeInterval during);
 extern void catalog_seek_events_of_source(CatalogScan *scan, int32 source_id);
-extern void catalog_seek_events(CatalogScan *scan, int64 first);
+extern void catalog_seek_numbers(CatalogScan *scan, int64 first);
 extern void catalog_seek_transactions(CatalogScan *scan, uint64 from,
 									  uint64 below);
 extern void catalog_seek_changes(CatalogScan *scan, int32 source_id,
