@@ -206,7 +206,11 @@ CREATE VIEW partreg._damage_providers (source_id, problem) AS
     UNION ALL
     SELECT v.source_id, format('provider %s is not revoked and has no token', v.name)
       FROM partreg.provider v
-     WHERE v.revoked_at IS NULL AND v.token_digest IS NULL;
+     WHERE v.revoked_at IS NULL AND v.token_digest IS NULL
+    UNION ALL
+    SELECT v.source_id, format('provider %s has half of a calendar', v.name)
+      FROM partreg.provider v
+     WHERE num_nulls(v.calendar_step, v.calendar_start, v.calendar_zone, v.calendar_closed) NOT IN (0, 4);
 COMMENT ON VIEW partreg._damage_providers IS 'internal: providers with names, times or ranges that mean nothing, or revoked by half';
 
 CREATE VIEW partreg._damage_tokens (source_id, problem) AS

@@ -44,6 +44,8 @@ holding_end(HoldingScan *holding)
 /*
  * The expectation of the provider whose row a scan has come to; false: it has
  * no calendar.
+ *
+ * Errors: 22023 (the server does not know the time zone), XX001.
  */
 bool
 expectation_read(CatalogScan *provider, Expectation *expectation)
@@ -59,8 +61,14 @@ expectation_read(CatalogScan *provider, Expectation *expectation)
 	value = catalog_row_value(provider, Anum_provider_calendar_step, &isnull);
 	if (isnull)
 		return false;
-	catalog_row_time(provider, Anum_provider_calendar_start, &start);
 	zone = catalog_row_text(provider, Anum_provider_calendar_zone);
+	if (!catalog_row_time(provider, Anum_provider_calendar_start, &start) ||
+		zone == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("provider %d has half of a calendar",
+						catalog_row_int32(provider, Anum_provider_id)),
+				 errhint("Set it by partreg.set_calendar().")));
 	calendar_init(&expectation->calendar, DatumGetIntervalP(value), zone, start);
 	pfree(zone);
 

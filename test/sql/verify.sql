@@ -167,6 +167,14 @@ SELECT pg_temp.damaged($$UPDATE partreg.provider SET revoked_at = NULL WHERE id 
 SELECT pg_temp.damaged($$UPDATE partreg.provider SET effective = '[2024-01-01, 2024-01-03]' WHERE id = pg_temp.provider('b')$$);
 SELECT pg_temp.damaged($$UPDATE partreg.provider SET effective = '(2024-01-01, 2024-01-03)' WHERE id = pg_temp.provider('b')$$);
 SELECT pg_temp.damaged($$UPDATE partreg.provider SET effective = '[-infinity, infinity)' WHERE id = pg_temp.provider('b')$$);
+SELECT pg_temp.damaged($$UPDATE partreg.provider SET calendar_step = '1 day' WHERE id = pg_temp.provider('b')$$);
+-- (What reads it complains, too.)
+BEGIN;
+UPDATE partreg.provider SET deadline = '0', calendar_step = '1 day' WHERE id = pg_temp.provider('b');
+\set VERBOSITY sqlstate
+SELECT count(*) FROM partreg.late_partitions;
+\set VERBOSITY default
+ROLLBACK;
 
 -- Trusted roles: gone, renamed, another one of the name, known by name only.
 SELECT pg_temp.damaged($$ALTER ROLE regress_verify_trusted RENAME TO regress_verify_renamed$$);
