@@ -297,6 +297,42 @@ CREATE OR REPLACE VIEW partreg._sequence (name, next, greatest) AS
            greatest((SELECT max(e.id) FROM partreg.event e), (SELECT max(r.purged_id) FROM partreg.registry r), 0)
       FROM partreg.event_id_seq q;
 
+CREATE OR REPLACE VIEW partreg._damage_providers (source_id, problem) AS
+    SELECT v.source_id, format('%L is no name for a provider', v.name)
+      FROM partreg.provider v
+     WHERE NOT partreg._is_name(v.name)
+    UNION ALL
+    SELECT v.source_id, format('provider %s has a time that is infinite or in the future', v.name)
+      FROM partreg.provider v
+     WHERE NOT (partreg._is_past(v.registered_at) AND partreg._is_past(v.token_changed_at)
+                AND coalesce(partreg._is_past(v.revoked_at), true))
+        OR NOT isfinite(v.old_token_until) OR NOT isfinite(v.calendar_start)
+    UNION ALL
+    SELECT v.source_id, format('effective of provider %s is %s, which is not of the form [start, end)', v.name, v.effective)
+      FROM partreg.provider v
+     WHERE upper_inc(v.effective)
+        OR NOT (isempty(v.effective) OR lower_inf(v.effective) OR lower_inc(v.effective))
+        OR NOT isfinite(lower(v.effective)) OR NOT isfinite(upper(v.effective))
+    UNION ALL
+    SELECT v.source_id, format('provider %s is revoked and has a %s', v.name, has.what)
+      FROM partreg.provider v
+     CROSS JOIN LATERAL (VALUES (v.token_digest IS NOT NULL OR v.old_token_digest IS NOT NULL, 'token'),
+                                (v.trusted_role IS NOT NULL OR v.trusted_role_oid IS NOT NULL, 'trusted role'),
+                                (EXISTS (SELECT FROM partreg.lock l
+                                          WHERE l.source_id = v.source_id AND l.provider_id = v.id AND l.state = 'locked'
+                                            AND l.since < v.revoked_at),
+                                 'locked partition')) has (it, what)
+     WHERE v.revoked_at IS NOT NULL AND has.it
+    UNION ALL
+    SELECT v.source_id, format('provider %s is not revoked and has no token', v.name)
+      FROM partreg.provider v
+     WHERE v.revoked_at IS NULL AND v.token_digest IS NULL
+    UNION ALL
+    SELECT v.source_id, format('provider %s has half of a calendar', v.name)
+      FROM partreg.provider v
+     WHERE v.calendar_step IS NULL
+       AND num_nonnulls(v.calendar_start, v.calendar_zone, v.calendar_closed) > 0;
+
 CREATE VIEW partreg._damage_schedules (source_id, problem) AS
     SELECT v.source_id, format('the deadline of provider %s is %s, which is no length of time', v.name, v.deadline)
       FROM partreg.provider v
