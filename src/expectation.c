@@ -45,7 +45,7 @@ holding_end(HoldingScan *holding)
  * The expectation of the provider whose row a scan has come to; false: it has
  * no calendar.
  *
- * Errors: 22023 (the server does not know the time zone), XX001.
+ * Errors: none of its own; is_known tells whether the server can tell its steps.
  */
 bool
 expectation_read(CatalogScan *provider, Expectation *expectation)
