@@ -29,10 +29,6 @@ var (
 	connection, listener *pgx.Conn
 )
 
-type details struct {
-	Rows int `json:"rows"`
-}
-
 func must(err error) {
 	if err != nil {
 		log.Fatal(err)
@@ -48,7 +44,8 @@ func connect(pastThePooler bool) *pgx.Conn {
 	}
 	config, err := pgx.ParseConfig(where)
 	must(err)
-	// No prepared statements: a transaction pooler does not keep them.
+	// No prepared statements: a transaction pooler does not keep them.  In this
+	// mode values go as texts, so JSON has to be one already.
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	made, err := pgx.ConnectConfig(ctx, config)
 	must(err)
@@ -128,7 +125,7 @@ func main() {
 	// Rows and unlock in one transaction: nobody sees the one without the other.
 	unlock := "SELECT partreg.unlock_partition($1, 'driver', tstzrange($2, $3), $4, $5," +
 		" details => $6)"
-	done := []any{source, start, end, token, "attempt 1", details{600}}
+	done := []any{source, start, end, token, "attempt 1", `{"rows": 600}`}
 	must(pgx.BeginFunc(ctx, connection, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx,
 			"INSERT INTO loaded SELECT $1, generate_series($2, $3::timestamptz, interval '6 s')",
