@@ -8,8 +8,7 @@
  * short.
  *
  * The lane of a provider shows its partitions: what is failed or locked; what is
- * late, which is never unlocked and past its end and the provider's deadline;
- * and of what it has not made available, what is registered, and within its
+ * late (lateness.c); and of what it has not made available, what is registered, and within its
  * effective range what is missing.  The lane "together" shows readiness: the
  * window is ready where it shows nothing but what is available.  So it has what
  * explain_readiness() finds (explain.c), and a registered or late partition
@@ -27,7 +26,6 @@
 
 #include <math.h>
 
-#include "common/int.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -42,6 +40,7 @@
 #include "catalog.h"
 #include "condition.h"
 #include "coverage.h"
+#include "lateness.h"
 #include "source.h"
 #include "timeline.h"
 
@@ -93,8 +92,7 @@ typedef struct Lane
 	int32		provider_id;	/* 0: all together */
 	TimeInterval effective;		/* its part of the window */
 	bool		is_asked;		/* there is such a part */
-	bool		has_deadline;
-	int64		deadline;
+	IntervalSet late;
 	uint8		cells[MAX_WIDTH];	/* of CellState */
 } Lane;
 
@@ -103,7 +101,6 @@ typedef struct Picture
 {
 	const Source *source;
 	Snapshot	snapshot;
-	int64		now;
 	Scale		scale;
 	Lane		together;
 	Lane	   *lanes;			/* of the providers, by name */
@@ -220,9 +217,16 @@ by_provider_id(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* What a provider's row says, for its lane */
 static void
-read_provider(CatalogScan *scan, TimeInterval window, Lane *lane)
+add_late(const Late *late, void *arg)
+{
+	interval_set_merge((IntervalSet *) arg, late->during);
+}
+
+/* What a provider's row says, for its lane, and what of it is late */
+static void
+read_provider(CatalogScan *scan, LatenessScan *lateness, TimeInterval window,
+			  Lane *lane)
 {
 	bool		isnull;
 	Datum		value;
@@ -236,10 +240,7 @@ read_provider(CatalogScan *scan, TimeInterval window, Lane *lane)
 		interval_overlaps(lane->effective, window);
 	lane->effective.start = Max(lane->effective.start, window.start);
 	lane->effective.end = Min(lane->effective.end, window.end);
-	value = catalog_row_value(scan, Anum_provider_deadline, &isnull);
-	lane->has_deadline = !isnull;
-	if (lane->has_deadline)
-		lane->deadline = check_duration(DatumGetIntervalP(value), "within");
+	lateness_find(lateness, scan, window, add_late, &lane->late);
 }
 
 /* The lanes of all providers, in the order of their names */
@@ -248,8 +249,10 @@ read_providers(Picture *picture)
 {
 	int			capacity = 8;
 	CatalogScan scan;
+	LatenessScan lateness;
 
 	picture->lanes = palloc(capacity * sizeof(Lane));
+	lateness_begin(&lateness, picture->snapshot);
 	catalog_begin(&scan, PROVIDER_BY_NAME, picture->snapshot);
 	catalog_seek_provider(&scan, picture->source->id, NULL);
 	while (catalog_next_row(&scan, ForwardScanDirection))
@@ -261,27 +264,17 @@ read_providers(Picture *picture)
 			picture->lanes = repalloc_huge(picture->lanes,
 										   capacity * sizeof(Lane));
 		}
-		read_provider(&scan, picture->scale.window,
+		read_provider(&scan, &lateness, picture->scale.window,
 					  &picture->lanes[picture->count++]);
 	}
 	catalog_end(&scan);
+	lateness_end(&lateness);
 
 	picture->by_id = palloc_extended(Max(picture->count, 1) * sizeof(Lane *),
 									 MCXT_ALLOC_HUGE);
 	for (int i = 0; i < picture->count; i++)
 		picture->by_id[i] = &picture->lanes[i];
 	qsort(picture->by_id, picture->count, sizeof(Lane *), by_provider_id);
-}
-
-/* Is a partition that was never unlocked past its deadline? */
-static bool
-is_late(const Picture *picture, const Lane *lane, TimeInterval during)
-{
-	int64		due;
-
-	return lane->has_deadline &&
-		!pg_add_s64_overflow(during.end, lane->deadline, &due) &&
-		due < picture->now;
 }
 
 /* What of the window a provider has */
@@ -296,12 +289,9 @@ read_supply(const Picture *picture, const Lane *lane, CoverageScan *coverage,
 	overlap_begin(&pending, PENDING_BY_KEY, NULL, picture->snapshot);
 	overlap_seek(&pending, lane->provider_id, window);
 	while (overlap_next(&pending))
-	{
 		interval_set_merge(&supply->pending, pending.during);
-		if (is_late(picture, lane, pending.during))
-			interval_set_merge(&supply->late, pending.during);
-	}
 	overlap_end(&pending);
+	set_merge_all(&supply->late, &lane->late);
 	supply_coalesce(supply);
 }
 
@@ -679,7 +669,6 @@ timeline(PG_FUNCTION_ARGS)
 	picture.lines = rsinfo->setResult;
 	picture.line = rsinfo->setDesc;
 	picture.snapshot = GetActiveSnapshot();
-	picture.now = GetCurrentTimestamp();
 	picture.style = choose_style();
 	picture.scale.window = check_interval(range);
 	picture.width = check_width(fcinfo);

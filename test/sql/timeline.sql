@@ -72,6 +72,16 @@ RESET SESSION AUTHORIZATION;
 UPDATE partreg.provider SET deadline = NULL WHERE name IN ('a', 'b-2');
 SET SESSION AUTHORIZATION regress_timeline;
 
+-- What the calendar expects and nobody registered is late, not closed ranges.
+SELECT partreg.register_source('expected', 'team') AS expected_token \gset
+SELECT partreg.register_provider('p', :'expected_token') AS e \gset
+SELECT partreg.set_calendar('expected', 'p', '1 hour', '2024-01-01 02:00+00', :'expected_token',
+                            closed => '{[2024-01-01 06:00+00, 2024-01-01 08:00+00)}'),
+       partreg.set_deadline('expected', 'p', '0', :'expected_token');
+SELECT partreg.register_partition('expected', 'p', pg_temp.hours(3, 5), :'e'),
+       partreg.unlock_partition('expected', 'p', pg_temp.hours(3, 5), :'e');
+SELECT partreg.timeline('expected', pg_temp.hours(0, 12), 21);
+
 -- A microsecond is enough to show: a cell shows the worst of what is in it.
 SELECT partreg.register_source('moment', 'team') AS moment_token \gset
 SELECT partreg.register_provider('p', :'moment_token') AS m \gset
@@ -147,22 +157,22 @@ SELECT partreg.timeline('moment', '[4714-11-24 00:00+00 BC, 294276-12-31 23:59:5
 
 -- Long names are cut in the middle, wide characters count as they look, and
 -- many lanes have an axis on either side.
-SELECT partreg.register_source('names', 'team') AS names_token \gset
-SELECT partreg.register_provider(name, :'names_token') IS NOT NULL
+SELECT partreg.register_source('lanes', 'team') AS lanes_token \gset
+SELECT partreg.register_provider(name, :'lanes_token') IS NOT NULL
   FROM unnest(ARRAY['a provider with quite a long name, the first', 'a provider with quite a long name, the second',
                     '日本語の提供者の長い名前', 'straße']) name;
-SELECT partreg.timeline('names', pg_temp.hours(0, 12), 60);
-SELECT partreg.timeline('names', pg_temp.hours(0, 12), 20);
-SELECT count(partreg.register_provider('p' || i, :'names_token')) FROM generate_series(1, 40) i;
+SELECT partreg.timeline('lanes', pg_temp.hours(0, 12), 60);
+SELECT partreg.timeline('lanes', pg_temp.hours(0, 12), 20);
+SELECT count(partreg.register_provider('p' || i, :'lanes_token')) FROM generate_series(1, 40) i;
 SELECT count(*) FILTER (WHERE line LIKE '%│%') AS axes, count(*) FILTER (WHERE line LIKE 'p%') AS lanes
-  FROM partreg.timeline('names', pg_temp.hours(0, 12)) line;
+  FROM partreg.timeline('lanes', pg_temp.hours(0, 12)) line;
 
 -- Plain ASCII where the client cannot do better: what it cannot show is no
 -- error.
 SET client_encoding = 'LATIN1';
 SELECT partreg.timeline('timeline', pg_temp.hours(0, 12), 60);
-SELECT count(*) AS not_ascii FROM partreg.timeline('names', pg_temp.hours(0, 12)) line WHERE line ~ '[^ -~]';
-SELECT line FROM partreg.timeline('names', pg_temp.hours(0, 12)) line WHERE line LIKE '%?%';
+SELECT count(*) AS not_ascii FROM partreg.timeline('lanes', pg_temp.hours(0, 12)) line WHERE line ~ '[^ -~]';
+SELECT line FROM partreg.timeline('lanes', pg_temp.hours(0, 12)) line WHERE line LIKE '%?%';
 SET client_encoding = 'UTF8';
 
 -- Unlocked partitions cost nothing, however many; for a reader.
@@ -175,7 +185,8 @@ SELECT * FROM partreg.timeline('minutes', pg_temp.hours(0, 240), 40);
 
 RESET SESSION AUTHORIZATION;
 SELECT partreg.drop_source(name, token)
-  FROM (VALUES ('timeline', :'source_token'), ('moment', :'moment_token'), ('names', :'names_token'), ('minutes', :'minutes_token')) v (name, token);
+  FROM (VALUES ('timeline', :'source_token'), ('moment', :'moment_token'), ('expected', :'expected_token'),
+               ('lanes', :'lanes_token'), ('minutes', :'minutes_token')) v (name, token);
 SELECT partreg.grant_privileges('regress_timeline', 'none'), partreg.grant_privileges('regress_timeline_reader', 'none');
 DROP OWNED BY regress_timeline, regress_timeline_reader;
 DROP ROLE regress_timeline, regress_timeline_reader;

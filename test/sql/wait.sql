@@ -1,5 +1,5 @@
 -- wait_until_ready: what it refuses, and what a session can see of it alone.
--- Two sessions are in test/t/012_wait.pl.
+-- Two sessions are in test/t/013_wait.pl.
 SET client_min_messages = error;
 CREATE EXTENSION IF NOT EXISTS partition_registry CASCADE;
 RESET client_min_messages;
