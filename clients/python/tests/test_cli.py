@@ -21,7 +21,7 @@ def start(place: Place, *words: str, **env: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PARTREG_TOKEN_FILE": str(place.token_file), **env},
+        env={**os.environ, **place.env, "PARTREG_TOKEN_FILE": str(place.token_file), **env},
     )
 
 

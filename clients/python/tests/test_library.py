@@ -143,7 +143,7 @@ def test_lost_connection_does_not_fail_the_partition(place: Place) -> None:
         pytest.raises(psycopg.OperationalError),
         place.registry.partition(place.source, "cron", START, END) as load,
     ):
-        pid = load.connection.info.backend_pid
+        (pid,) = load.connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
         place.registry.call("SELECT pg_terminate_backend(%s)", (pid,))
         time.sleep(0.2)
         insert(load, place)
@@ -166,9 +166,7 @@ def test_transaction_cannot_be_ended_by_hand(place: Place) -> None:
 
 
 def test_needs(place: Place) -> None:
-    need = place.source + ".need"
-    token = place.registry.call("SELECT partreg.register_source(%s, 'sales')", (need,))
-    place.registry.call("SELECT partreg.register_provider('cron', %s)", (token,))
+    need, token = place.need()
     with (
         pytest.raises(pr.NotReady) as refused,
         place.registry.partition(place.source, "cron", START, END, needs=[need]),
@@ -217,9 +215,9 @@ def test_read(place: Place) -> None:
     assert found == (600,)
 
 
-@pytest.mark.parametrize("listen", [None, ""])
-def test_wait(place: Place, listen: str | None) -> None:
-    registry = pr.connect(listen_dsn=listen)
+@pytest.mark.parametrize("listens", [False, True])
+def test_wait(place: Place, listens: bool) -> None:
+    registry = pr.connect(place.dsn, listen_dsn=place.listen_dsn if listens else None)
     waited = threading.Thread(
         target=registry.wait,
         args=(place.source, START, END),
@@ -253,7 +251,7 @@ def test_time_without_offset(place: Place) -> None:
 def test_token_shows_nowhere(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     wrong = place.token[:-1] + ("a" if place.token[-1] != "a" else "b")
-    registry = pr.connect(token=wrong)
+    registry = pr.connect(place.dsn, token=wrong)
     with (
         pytest.raises(pr.NotAllowed) as refused,
         registry.partition(place.source, "cron", START, END),
