@@ -11,7 +11,6 @@ from conftest import END, START, Place
 
 import partition_registry as pr
 
-
 pytestmark = pytest.mark.parametrize("place", ["pooler"], indirect=True)
 
 

@@ -24,7 +24,8 @@ import psycopg
 import typer
 
 from . import errors
-from .registry import LEASE, Load, Registry, connect
+from .load import LEASE, Load
+from .registry import Registry, connect
 from .token import Token
 
 app = typer.Typer(

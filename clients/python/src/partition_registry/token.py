@@ -51,6 +51,6 @@ class _TokenDumper(Dumper):
         return obj.to_wire()
 
 
-def teach(connection: psycopg.Connection) -> None:
+def teach(connection: psycopg.Connection | psycopg.AsyncConnection) -> None:
     """Let a connection take a Token as a parameter."""
     connection.adapters.register_dumper(Token, _TokenDumper)
