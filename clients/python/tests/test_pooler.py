@@ -25,18 +25,21 @@ def test_nothing_is_left_behind(place: Place) -> None:
         registry.wait(place.source, START, END, timeout=timedelta(0))
         with registry.read(place.source, START, END) as reader:
             reader.connection.execute(f"SELECT count(*) FROM {place.table}")
-    seen = set()
+    seen, pids = set(), set()
     with psycopg.connect(place.dsn, autocommit=True, prepare_threshold=None) as connection:
         for _ in range(20):
             row = connection.execute(
-                "SELECT current_setting('transaction_read_only'),"
+                "SELECT pg_backend_pid(), current_setting('transaction_read_only'),"
                 " current_setting('transaction_isolation'), current_setting('search_path'),"
                 " current_user = session_user,"
                 " (SELECT count(*) FROM pg_prepared_statements),"
                 " (SELECT count(*) FROM pg_listening_channels()),"
                 " (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')"
             ).fetchone()
-            seen.add(row)
+            assert row is not None
+            pids.add(row[0])
+            seen.add(row[1:])
+    assert len(pids) >= 4
     assert seen == {("off", "read committed", '"$user", public', True, 0, 0, 0)}
 
 
