@@ -59,6 +59,7 @@ class Attempt:
     partition: tuple[str, str, datetime, datetime]
     needs: tuple[str, ...]
     token: Token | None
+    holder: str | None
     predecessor: str | None
     lease: timedelta
     renew_every: timedelta
@@ -72,7 +73,7 @@ class Claim:
     this attempt's any more."""
 
     def __init__(self, call: Call, attempt: Attempt) -> None:
-        self.holder = _new_holder(attempt.partition[1])
+        self.holder = attempt.holder or _new_holder(attempt.partition[1])
         self.details: dict[str, Any] | None = None
         self.lost: LockLost | None = None
         self._call = call

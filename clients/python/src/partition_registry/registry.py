@@ -202,6 +202,7 @@ class Registry:
         *,
         needs: str | Sequence[str] = (),
         token: Token | str | None = None,
+        holder: str | None = None,
         predecessor: str | None = None,
         lease: timedelta = LEASE,
         renew_every: timedelta = RENEW_EVERY,
@@ -210,9 +211,11 @@ class Registry:
 
         needs: sources that have to be ready for the same range: asked before
         the lock, so that a run that comes too early leaves none, and again at the
-        first statement of the load and before the unlock, when none may have
-        changed meanwhile.  predecessor: the holder of an earlier attempt, whose
-        lock is ended first.  The lease is renewed while the load runs.
+        first statement of the load and before the unlock, when none may
+        have changed meanwhile.  holder: a name that no other attempt has, where
+        the one made from host and process will not do.  predecessor: the holder
+        of an earlier attempt, whose lock is ended first.  The lease is renewed
+        while the load runs.
 
         Errors: HeldByOther, NotReady, NotAllowed, UnknownObject, BadArgument
         on entering; LockLost where the lock was taken over meanwhile; what the
@@ -222,6 +225,7 @@ class Registry:
             (source, provider, start, end),
             steps.named(needs) if needs else (),
             as_token(token) or self.token,
+            holder,
             predecessor,
             lease,
             renew_every,
