@@ -94,6 +94,7 @@ class _Declaration:
         for source in declared.get("source", []):
             _known("a source", source, {**_SOURCE, "provider": list}, "name")
             self._source(source)
+        _known("roles", declared.get("roles", {}), dict.fromkeys(declared.get("roles", {}), str))
         for role, level in declared.get("roles", {}).items():
             if self._run(
                 "SELECT partreg.grant_privileges(%(role)s, %(level)s)"
