@@ -151,7 +151,11 @@ token_file = "source.token"
   token_file = "cron.token"
   effective_from = 2024-01-01T00:00:00Z
   deadline = "{deadline}"
-  calendar = {{ step = "1 hour", start = 2024-01-01T00:00:00Z, closed = [[2024-12-25T00:00:00Z, 2024-12-26T00:00:00Z]] }}
+
+  [source.provider.calendar]
+  step = "1 hour"
+  start = 2024-01-01T00:00:00Z
+  closed = [[2024-12-25T00:00:00Z, 2024-12-26T00:00:00Z]]
 
   [[source.provider]]
   name = "etl"
