@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import psycopg
 
-from . import errors, registry, steps
+from . import errors, registry, steps, waits
 from .errors import Obstacle
 from .load import LEASE, RENEW_EVERY, Attempt, Call, Claim, is_lost
 from .steps import AsyncConnection, Change, Supplied
@@ -63,9 +63,17 @@ class Registry:
         return await asyncio.to_thread(self._of.explain, sources, start, end)
 
     async def history(
-        self, source: str, start: datetime | None, end: datetime | None, **options: Any
+        self,
+        source: str,
+        start: datetime | None,
+        end: datetime | None,
+        *,
+        provider: str | None = None,
+        at_most: int = 1000,
     ) -> list[Change]:
-        return await asyncio.to_thread(self._of.history, source, start, end, **options)
+        return await asyncio.to_thread(
+            self._of.history, source, start, end, provider=provider, at_most=at_most
+        )
 
     async def position(self) -> str:
         return await asyncio.to_thread(self._of.position)
@@ -104,7 +112,7 @@ class Registry:
                 if not follow:
                     return
                 if listens:
-                    async for _ in connection.notifies(timeout=registry.LOOK_AGAIN, stop_after=1):
+                    async for _ in connection.notifies(timeout=waits.LOOK_AGAIN, stop_after=1):
                         pass
                 else:
                     await asyncio.sleep(poll.total_seconds())

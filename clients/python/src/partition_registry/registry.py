@@ -24,8 +24,6 @@ from .load import LEASE, RENEW_EVERY, Attempt, Load
 from .steps import Change, Connection, Steps, Supplied, T
 from .token import Token, teach
 
-LOOK_AGAIN = 30.0  # seconds; a notification may be lost
-
 
 def connect(
     dsn: str = "", *, listen_dsn: str | None = None, token: Token | str | None = None
@@ -311,7 +309,7 @@ class Changes:
 
     def _sleep(self, connection: Connection) -> None:
         if self._listens:
-            for _ in connection.notifies(timeout=LOOK_AGAIN, stop_after=1):
+            for _ in connection.notifies(timeout=waits.LOOK_AGAIN, stop_after=1):
                 pass
         else:
             time.sleep(self._poll)

@@ -25,7 +25,7 @@ from . import errors, steps
 from .errors import Obstacle
 from .steps import Connection
 
-_LOOK_AGAIN = 30.0  # seconds; a notification may be lost
+LOOK_AGAIN = 30.0  # seconds; a notification may be lost
 _AT_MOST_EVERY = 0.05  # seconds between two looks, however many notifications come
 
 
@@ -86,6 +86,7 @@ class Waits:
         self._thread: threading.Thread | None = None
 
     def add(self, wait: Wait) -> None:
+        wait.future.add_done_callback(self._ended)
         with self._lock:
             self._new.append(wait)
             if self._thread is None:
@@ -95,8 +96,12 @@ class Waits:
                 self._thread.start()
         self.ring()
 
+    def _ended(self, future: Future[None]) -> None:
+        if future.cancelled():  # it may have been the last
+            self.ring()
+
     def ring(self) -> None:
-        """Let the thread look at what is new, or was cancelled."""
+        """Let the thread see what is new, or was cancelled."""
         with contextlib.suppress(BlockingIOError):  # it rings already
             self._bell_rope.send(b"!")
 
@@ -170,7 +175,7 @@ class Waits:
         """Until something is new, a notification comes, or it is time."""
         if not waits:
             return
-        pause = _LOOK_AGAIN if self._listens else min(wait.poll for wait in waits)
+        pause = LOOK_AGAIN if self._listens else min(wait.poll for wait in waits)
         until = min(
             [wait.until for wait in waits if wait.until is not None],
             default=time.monotonic() + pause,
@@ -178,7 +183,10 @@ class Waits:
         pause = max(0.0, min(pause, until - time.monotonic()))
         # What came while a statement ran is not seen at the socket any more.
         if not any(True for _ in connection.notifies(timeout=0)):
-            select.select([connection.fileno(), self._bell.fileno()], [], [], pause)
+            poll = select.poll()
+            poll.register(connection.fileno(), select.POLLIN)
+            poll.register(self._bell, select.POLLIN)
+            poll.poll(pause * 1000)
             for _ in connection.notifies(timeout=0):
                 pass
         with contextlib.suppress(BlockingIOError):
