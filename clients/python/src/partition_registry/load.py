@@ -284,6 +284,13 @@ class Load(Claim):
     def _abandon(self, error: BaseException) -> None:
         """Roll back and fail the partition; what is seen is the first error."""
         lost = is_lost(self._connection is not None and self._connection.broken, error)
+        if (
+            self._connection is not None
+            and self._connection.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE
+        ):
+            # A signal's handler raised while a statement ran: it would go on.
+            with contextlib.suppress(psycopg.Error):
+                self._connection.cancel_safe(timeout=5)
         with contextlib.suppress(BaseException):
             self._transaction.__exit__(type(error), error, error.__traceback__)
         self._give_up(error, lost)
