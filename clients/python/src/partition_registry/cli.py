@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from concurrent import futures
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -33,6 +34,7 @@ from .commandline import (
     app,
     exit_status,
     instant,
+    progress,
     range_of,
     registry_of,
     show,
@@ -96,7 +98,15 @@ def wait(
     with exit_status():
         registry = registry_of(dsn, None, listen_dsn)
         limit = None if timeout is None else timedelta(seconds=timeout)
-        registry.wait(source, *range_of(registry, start, end, day, zone), timeout=limit)
+        waiting = registry.begin_wait(
+            source, *range_of(registry, start, end, day, zone), timeout=limit
+        )
+        told = None
+        while not futures.wait([waiting.future], 0.5).done:
+            if waiting.obstacles != told and waiting.obstacles:
+                told = waiting.obstacles
+                progress(f"waiting, as {told[0]}" + (" ..." if len(told) > 1 else ""))
+        waiting.future.result()
 
 
 @app.command()
@@ -234,12 +244,14 @@ def run(
             lease=timedelta(seconds=lease),
             renew_every=timedelta(seconds=lease / 5),
         ) as load:
+            progress(f"locked by {load.holder}")
             if sql is not None:
                 _run_sql(load, sql)
             else:
                 _run_command(load, words)
             if details_from is not None and load.lost is None:
                 load.details = json.loads(details_from.read_text())
+        progress("unlocked")
 
 
 def _change(

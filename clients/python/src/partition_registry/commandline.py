@@ -156,6 +156,12 @@ def printable(text: str) -> str:
     )
 
 
+def progress(text: str) -> None:
+    """Tell a person who looks on; cron is not told."""
+    if sys.stderr.isatty():
+        print(f"partreg: {printable(text)}", file=sys.stderr)
+
+
 def line(values: Iterable[Any]) -> str:
     """Values as one line, with tabs between them."""
     words = []

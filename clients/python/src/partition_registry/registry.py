@@ -136,10 +136,11 @@ class Registry:
         sources: str | Sequence[str],
         start: datetime,
         end: datetime,
-        timeout: timedelta | None,
-        poll: timedelta,
+        timeout: timedelta | None = None,
+        poll: timedelta = timedelta(seconds=1),
     ) -> waits.Wait:
-        """Begin to wait(); its future says when it is over, and how."""
+        """Begin to wait(); its future says when it is over, and how, and its
+        obstacles what was in the way when it looked last."""
         steps.aware(start, end)
         until = None if timeout is None else time.monotonic() + timeout.total_seconds()
         wait = waits.Wait(steps.named(sources), start, end, until, poll.total_seconds())
