@@ -105,7 +105,10 @@ def watch(
 def _keep(position: str, file: Path) -> None:
     """Replace what is in the file, or leave it as it was."""
     new = file.with_name(file.name + ".new")
-    new.write_text(position + "\n")
+    with new.open("w") as opened:
+        opened.write(position + "\n")
+        opened.flush()
+        os.fsync(opened.fileno())
     new.replace(file)
 
 
