@@ -33,6 +33,7 @@ typedef struct StatsProvider
 {
 	int32		id;
 	TimeInterval effective;		/* start >= end: it is asked for no time */
+	TimeInterval span;			/* the last that was looked at */
 } StatsProvider;
 
 /* Walks, open for all sources, and what is known of the one at hand */
@@ -48,15 +49,20 @@ typedef struct StatsScan
 	IntervalSet blocked;
 } StatsScan;
 
-/* Where is the end of the last span before an instant, cut at it? */
+/*
+ * Where is the end of the last span before an instant, cut at it?
+ *
+ * Instants never rise: a span that begins before one is still the last, and is
+ * not looked for again.
+ */
 static int64
-supplied_before(StatsScan *scan, int32 provider_id, int64 instant)
+supplied_before(StatsScan *scan, StatsProvider *provider, int64 instant)
 {
-	TimeInterval span;
-
-	if (!coverage_last_before(&scan->coverage, provider_id, instant, &span))
-		return INTERVAL_MIN;
-	return Min(span.end, instant);
+	if (provider->span.start >= instant &&
+		!coverage_last_before(&scan->coverage, provider->id, instant,
+							  &provider->span))
+		provider->span.start = provider->span.end = INTERVAL_MIN;
+	return Min(provider->span.end, instant);
 }
 
 /*
@@ -71,21 +77,23 @@ available_before(StatsScan *scan, int64 instant)
 
 	foreach(cell, scan->of_source)
 	{
-		const StatsProvider *provider = lfirst(cell);
+		int64		before = supplied_before(scan, lfirst(cell), instant);
 
-		supplied = Max(supplied, supplied_before(scan, provider->id, instant));
+		supplied = Max(supplied, before);
 	}
 	instant = supplied;
 	if (!scan->needs_all)
 		return instant;
 	foreach(cell, scan->of_source)
 	{
-		const StatsProvider *provider = lfirst(cell);
+		StatsProvider *provider = lfirst(cell);
 
 		if (instant > provider->effective.start &&
 			instant <= provider->effective.end)
-			instant = Max(supplied_before(scan, provider->id, instant),
-						  provider->effective.start);
+		{
+			instant = supplied_before(scan, provider, instant);
+			instant = Max(instant, provider->effective.start);
+		}
 	}
 	return instant;
 }
@@ -146,6 +154,7 @@ read_source(StatsScan *scan, int32 source_id)
 												  &isnull);
 
 		provider->id = catalog_row_int32(&scan->providers, Anum_provider_id);
+		provider->span.start = provider->span.end = INTERVAL_MAX;
 		if (!range_to_interval(DatumGetRangeTypeP(effective),
 							   &provider->effective))
 			provider->effective.start = provider->effective.end = INTERVAL_MAX;
