@@ -12,10 +12,12 @@ from typing import Any
 import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 
-from . import original, questions, refusals, shapes
+from . import changes, metrics, original, questions, refusals, shapes
 from .database import make_pool
+from .follower import Follower
 from .guard import Guard
 from .settings import Settings
 
@@ -40,10 +42,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(refusals.Refusal, refusals.on_refusal)
     app.add_exception_handler(psycopg.Error, refusals.on_database_error)
     app.add_exception_handler(RequestValidationError, refusals.on_unreadable)
-    app.include_router(questions.router)
-    app.include_router(original.router)
-    app.mount("/ui", StaticFiles(directory=_PAGE, html=True), name="ui")
+    for module in (original, questions, changes, metrics):
+        app.include_router(module.router)
+    app.mount("/ui", Page(directory=_PAGE, html=True), name="ui")
     return app
+
+
+class Page(StaticFiles):
+    """The page, which may load nothing from elsewhere and run nothing but its
+    own files."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        response = super().file_response(*arguments, **options)
+        response.headers["Content-Security-Policy"] = (
+            "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none';"
+            " frame-ancestors 'none'"
+        )
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 @asynccontextmanager
@@ -51,11 +69,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """The pool is open while the application runs.  It does not wait for the
     database: until that is there, /health says so."""
     pool = make_pool(app.state.settings)
-    app.state.pool = pool
+    follower = Follower(app.state.settings)
+    app.state.pool, app.state.follower = pool, follower
     await pool.open()
     try:
         yield
     finally:
+        follower.close()
         await pool.close()
 
 
