@@ -14,6 +14,7 @@ from psycopg.rows import DictRow
 from . import shapes
 from .database import Pool, rows
 from .parameters import End, PathName, Start, Text, iso
+from .refusals import answer
 
 router = APIRouter()
 
@@ -40,6 +41,8 @@ async def health(request: Request) -> JSONResponse:
         "  FROM pg_extension WHERE extname = 'partition_registry'",
         {},
     )
+    if not found:
+        return answer(503, "the extension partition_registry is not in this database")
     return _found(**found[0])
 
 
