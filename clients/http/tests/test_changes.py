@@ -141,9 +141,7 @@ def test_a_bad_position_is_an_error(lax: Gateway, strict: Gateway) -> None:
 
 def test_one_connection_for_all(start: Start, place: Place) -> None:
     """The follower has one, whoever listens; with the last client it goes."""
-    gateway = start()
-    mine = str(gateway.port)
-    gateway.stop()
+    mine = "counted"
     gateway = start(dsn=f"application_name={mine}")
 
     def connections() -> int:
@@ -239,6 +237,7 @@ def test_purged_history_is_told(lax: Gateway, place: Place) -> None:
     sql("SELECT partreg.purge_history(clock_timestamp())")
     answer = lax.client.get("/changes", headers={"Last-Event-ID": position})
     assert (answer.status_code, answer.json()["status_code"]) == (200, 409)
+    lax.post("/partitions/lock", **place.day)
     with listening(lax) as listener:
-        lax.post("/partitions/lock", **place.day)
-        assert [one["event"] for one in listener.wait_for(1)] == ["lock"]
+        lax.post("/partitions/unlock", **place.day)
+        assert [one["event"] for one in listener.wait_for(1)] == ["unlock"]

@@ -62,7 +62,7 @@ def _parameters(settings: Settings) -> dict[str, Any]:
         "row_factory": dict_row,
         "prepare_threshold": None,
         "context": _adapters(),
-        "application_name": "partreg-http",
+        "fallback_application_name": "partreg-http",
         "connect_timeout": 5,
         # A server that vanished without a word is noticed.
         "tcp_user_timeout": 5000,

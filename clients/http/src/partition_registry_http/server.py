@@ -15,6 +15,10 @@ from .settings import PREFIX, Settings
 
 log = logging.getLogger("partition_registry_http")
 
+# Bytes of a request before its body.  An argument of a megabyte is answered as
+# any other that cannot be used.
+_LONGEST = 4 * 1024 * 1024
+
 
 def main() -> None:
     """Serve until SIGINT or SIGTERM; requests under way are finished first."""
@@ -29,7 +33,9 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
+        # Not httptools, which cuts a query of more than 64 kB without a word.
         http="h11",
+        h11_max_incomplete_event_size=_LONGEST,
         log_config=configuration,
         server_header=False,
         # Streams of /changes never end by themselves.
