@@ -241,7 +241,18 @@ def test_a_parameter_is_missing(
         }
 
 
-@pytest.mark.parametrize("when", ["yesterday", "2024-02-30", "", "2024-01-01T25:00", "12000-01-01"])
+@pytest.mark.parametrize(
+    "when",
+    [
+        "yesterday",
+        "2024-02-30",
+        "",
+        "2024-01-01T25:00",
+        "12000-01-01",
+        "0001-01-01T00:00+14:00",
+        "9999-12-31T23:00-14:00",
+    ],
+)
 def test_an_unreadable_time(lax: Gateway, strict: Gateway, place: Place, when: str) -> None:
     for gateway in (lax, strict):
         answer = gateway.post("/partitions/register", **{**place.day, "start": when})
