@@ -39,6 +39,7 @@ CREATE TABLE partreg.registry (
     created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     history_since  timestamptz NOT NULL DEFAULT '-infinity',
     purged_id      bigint NOT NULL DEFAULT 0,
+    purged_at      timestamptz NOT NULL DEFAULT '-infinity',
     purged_xid     xid8 NOT NULL DEFAULT '0',
     purged_system  bigint NOT NULL DEFAULT 0
 ) USING heap;
@@ -47,6 +48,7 @@ INSERT INTO partreg.registry (history_since) VALUES (clock_timestamp());
 COMMENT ON TABLE partreg.registry IS 'internal: which registry this is, and how far back its history reaches; the oldest row counts';
 COMMENT ON COLUMN partreg.registry.history_since IS 'what was so at an instant before is not known';
 COMMENT ON COLUMN partreg.registry.purged_id IS 'the greatest number of an event that purge_history() has removed; 0: none';
+COMMENT ON COLUMN partreg.registry.purged_at IS 'of that event';
 COMMENT ON COLUMN partreg.registry.purged_xid IS 'the greatest transaction whose events it has removed, in the cluster of purged_system';
 SELECT pg_extension_config_dump('partreg.registry', 'WHERE created_at = (SELECT min(created_at) FROM partreg.registry)');
 
@@ -224,15 +226,15 @@ BEGIN
     WITH removed AS (
         DELETE FROM partreg.event e
          WHERE e.at < before AND partreg._event_time(e.at, e.xid, e.system_id) < before
-        RETURNING e.id, e.xid, e.system_id
+        RETURNING e.id, e.at, e.xid, e.system_id
     ), newest AS (
-        SELECT r.id, r.system_id FROM removed r ORDER BY r.id DESC LIMIT 1
+        SELECT r.id, r.at, r.system_id FROM removed r ORDER BY r.id DESC LIMIT 1
     )
-    SELECT count(*) AS events, n.id, n.system_id,
+    SELECT count(*) AS events, n.id, n.at, n.system_id,
            max(r.xid) FILTER (WHERE r.system_id = n.system_id) AS xid
       INTO gone
       FROM removed r, newest n
-     GROUP BY n.id, n.system_id;
+     GROUP BY n.id, n.at, n.system_id;
 
     -- A transaction that is open now may commit events of before, which then
     -- stay; of what comes after this call, nothing is missing.
@@ -244,12 +246,15 @@ BEGIN
     END IF;
     UPDATE partreg.registry r
        SET purged_id = greatest(r.purged_id, gone.id),
+           purged_at = CASE WHEN r.purged_id < gone.id THEN gone.at ELSE r.purged_at END,
            purged_xid = CASE WHEN r.purged_system = gone.system_id THEN greatest(r.purged_xid, gone.xid)
                              WHEN r.purged_id < gone.id THEN gone.xid
                              ELSE r.purged_xid
                         END,
            purged_system = CASE WHEN r.purged_id < gone.id THEN gone.system_id ELSE r.purged_system END
      WHERE r.id = registry;
+    -- History cannot tell who cut it off; the server's log does.
+    RAISE LOG 'partreg.purge_history() removes % events of before %', gone.events, before;
     RETURN gone.events;
 END;
 $$;
@@ -295,7 +300,7 @@ CREATE OR REPLACE VIEW partreg._table (name, not_null) AS
            ('lock', '{source_id,length_class,start_at,end_at,provider_id,state,since,holder}'),
            ('coverage', '{source_id,provider_id,span_start,span_end}'),
            ('event', '{id,event,source_id,source_name,at,actor,xid,system_id,timeline}'),
-           ('registry', '{id,created_at,history_since,purged_id,purged_xid,purged_system}');
+           ('registry', '{id,created_at,history_since,purged_id,purged_at,purged_xid,purged_system}');
 
 CREATE OR REPLACE VIEW partreg._index (table_name, name, definition) AS
     VALUES ('source'::name, 'source_pkey'::name, 'UNIQUE btree (id)'),

@@ -360,13 +360,6 @@ catalog_seek_provider(CatalogScan *scan, int32 source_id, const char *name)
 	seek(scan, keys, name == NULL ? 1 : 2);
 }
 
-/* Go to the first of all rows, for a walk through the whole index. */
-void
-catalog_seek_first(CatalogScan *scan)
-{
-	seek(scan, NULL, 0);
-}
-
 /* SOURCE_BY_ID, PROVIDER_BY_ID, EVENT_BY_ID */
 void
 catalog_seek_number(CatalogScan *scan, int64 number)
@@ -381,7 +374,7 @@ catalog_seek_number(CatalogScan *scan, int64 number)
 	seek(scan, keys, 1);
 }
 
-/* Any index: all of it */
+/* Any index: a walk through all of it */
 void
 catalog_seek_all(CatalogScan *scan)
 {
@@ -516,14 +509,16 @@ catalog_seek_events_of_source(CatalogScan *scan, int32 source_id)
 	seek(scan, keys, 2);
 }
 
-/* EVENT_BY_ID: those from a number on */
+/* SOURCE_BY_ID, PROVIDER_BY_ID, EVENT_BY_ID: those from a number on */
 void
-catalog_seek_events(CatalogScan *scan, int64 first)
+catalog_seek_numbers(CatalogScan *scan, int64 first)
 {
 	ScanKeyData keys[1];
 
-	ScanKeyInit(&keys[0], Key_number, BTGreaterEqualStrategyNumber, F_INT8GE,
-				Int64GetDatum(first));
+	ScanKeyEntryInitialize(&keys[0], 0, Key_number,
+						   BTGreaterEqualStrategyNumber, INT8OID, InvalidOid,
+						   scan->which == EVENT_BY_ID ? F_INT8GE : F_INT48GE,
+						   Int64GetDatum(first));
 	seek(scan, keys, 1);
 }
 

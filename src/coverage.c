@@ -49,6 +49,7 @@
 #include "compat.h"
 #include "coverage.h"
 #include "effective.h"
+#include "row.h"
 #include "snapshot.h"
 #include "statement.h"
 
@@ -329,15 +330,6 @@ coverage_fulfils(CoverageScan *coverage, const List *providers)
 
 /* Writing */
 
-/*
- * No arbiter is named: of two that insert the same span at once, one meets the
- * other in the primary key or in the exclusion constraint, whichever comes
- * first, and either shall make it wait and skip.
- */
-static Statement insert_span = {
-	"INSERT INTO partreg.coverage (source_id, provider_id, span_start, span_end)"
-	" VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
-};
 static Statement lock_spans = {
 	"SELECT span_start, span_end FROM partreg.coverage"
 	" WHERE source_id = $1 AND provider_id = $2 AND span_start = ANY ($3)"
@@ -359,16 +351,28 @@ param_provider(Parameters *parameters, const Access *access)
 	param_int4(parameters, access->provider_id);
 }
 
-/* Insert a span; false: something of it is there, or was a moment ago. */
+/*
+ * Insert a span; false: something of it is there, or was a moment ago.
+ *
+ * The caller has just looked, and seen nothing of it: so only what others are
+ * adding, or have added since, can be in the way.  Under REPEATABLE READ that is
+ * what the snapshot does not know.
+ */
 static bool
 insert_piece(const Access *access, TimeInterval piece)
 {
-	Parameters	parameters = {0};
+	Datum		values[Natts_coverage];
+	bool		nulls[Natts_coverage] = {false};
+	bool		inserted;
 
-	param_provider(&parameters, access);
-	param_time(&parameters, piece.start);
-	param_time(&parameters, piece.end);
-	return statement_run(&insert_span, &parameters) > 0;
+	values[Anum_coverage_source_id - 1] = Int32GetDatum(access->source_id);
+	values[Anum_coverage_provider_id - 1] = Int32GetDatum(access->provider_id);
+	values[Anum_coverage_span_start - 1] = TimestampTzGetDatum(piece.start);
+	values[Anum_coverage_span_end - 1] = TimestampTzGetDatum(piece.end);
+	inserted = row_try_insert(COVERAGE_BY_KEY, values, nulls);
+	if (!inserted && IsolationUsesXactSnapshot())
+		raise_concurrent_change();
+	return inserted;
 }
 
 /* The provider's spans that overlap an interval, in a snapshot, sorted */

@@ -61,8 +61,11 @@ expectation_read(CatalogScan *provider, Expectation *expectation)
 		return false;
 	catalog_row_time(provider, Anum_provider_calendar_start, &start);
 	zone = catalog_row_text(provider, Anum_provider_calendar_zone);
-	calendar_init(&expectation->calendar, DatumGetIntervalP(value), zone, start);
-	pfree(zone);
+	expectation->is_known = calendar_init_stored(&expectation->calendar,
+												 DatumGetIntervalP(value), zone,
+												 start);
+	if (zone != NULL)
+		pfree(zone);
 
 	value = catalog_row_value(provider, Anum_provider_calendar_closed, &isnull);
 	if (!isnull)
@@ -75,7 +78,8 @@ expectation_read(CatalogScan *provider, Expectation *expectation)
 	}
 
 	value = catalog_row_value(provider, Anum_provider_effective, &isnull);
-	if (!range_to_interval(DatumGetRangeTypeP(value), extent))
+	if (!range_to_interval(DatumGetRangeTypeP(value), extent) ||
+		TIMESTAMP_NOT_FINITE(start))
 	{
 		extent->start = extent->end = start;
 		return true;
@@ -164,7 +168,7 @@ expectation_free(Expectation *expectation)
 
 /*
  * The expected steps of a provider that overlap a window and are missing; whole
- * ones, neighbours as one.
+ * ones, neighbours as one.  None where they cannot be told.
  */
 void
 expectation_missing(const Expectation *expectation, HoldingScan *holding,
@@ -176,7 +180,8 @@ expectation_missing(const Expectation *expectation, HoldingScan *holding,
 	IntervalSet open = {0};
 	IntervalSet closed = {0};
 
-	if (!expected_steps(expectation, window, &steps))
+	if (!expectation->is_known ||
+		!expected_steps(expectation, window, &steps))
 		return;
 	find_gaps(holding, source_id, provider_id, steps, &gaps);
 	if (gaps.count == 0)

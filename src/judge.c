@@ -19,7 +19,9 @@
  * In the same cluster a server may be good and not see yet what the position
  * saw: a standby that has not replayed it; a standby, or the primary, to which
  * a commit became visible later than to the other; a transaction whose snapshot
- * is older.  It then gives nothing, so nothing is given twice.
+ * is older.  It then gives nothing, so nothing is given twice.  What it sees
+ * purged may be gone all the same: a position may know a later place in the WAL
+ * than its snapshot.
  */
 #include "postgres.h"
 
@@ -123,20 +125,26 @@ judge_timeline(const View *seen, const View *here, const char **why)
 	return POSITION_GONE;
 }
 
-/* Is the last event that a view saw here?  *found: one of its number is. */
+/* Is the last event that a view saw here, or was it purged last? */
 static bool
-has_last_event(const View *seen, Snapshot snapshot, bool *found)
+has_last_event(const View *seen, const Identity *identity, Snapshot snapshot)
 {
 	CatalogScan scan;
-	TimestampTz at = 0;
+	TimestampTz at;
+	bool		found;
 
 	catalog_begin(&scan, EVENT_BY_ID, snapshot);
 	catalog_seek_number(&scan, seen->last_id);
-	*found = catalog_next_row(&scan, ForwardScanDirection);
-	if (*found)
+	found = catalog_next_row(&scan, ForwardScanDirection);
+	if (found)
 		(void) catalog_row_time(&scan, Anum_event_at, &at);
 	catalog_end(&scan);
-	return *found && at == seen->last_at;
+	if (!found)
+	{
+		found = seen->last_id == identity->purged_id;
+		at = identity->purged_at;
+	}
+	return found && at == seen->last_at;
 }
 
 /*
@@ -177,8 +185,8 @@ position_judge(const Position *position, const Position *here,
 {
 	/* The target is the later one, and was found good after the other. */
 	const View *last = position->in_page ? &position->target : &position->seen;
+	Standing	standing = POSITION_GOOD;
 	Identity	identity;
-	bool		found;
 
 	if (memcmp(&position->registry, &here->registry, sizeof(pg_uuid_t)) != 0)
 	{
@@ -187,17 +195,17 @@ position_judge(const Position *position, const Position *here,
 	}
 	if (last->system_id == here->seen.system_id)
 	{
-		Standing	standing = judge_timeline(last, &here->seen, why);
-
-		if (standing != POSITION_GOOD)
+		standing = judge_timeline(last, &here->seen, why);
+		if (standing == POSITION_GONE)
 			return standing;
-		if (misses_something(last, &here->seen))
-			return POSITION_AHEAD;
+		if (standing == POSITION_GOOD && misses_something(last, &here->seen))
+			standing = POSITION_AHEAD;
 	}
 
 	identity_read(snapshot, &identity);
-	if (last->last_id > 0 && !has_last_event(last, snapshot, &found) &&
-		(found || last->last_id > identity.purged_id))
+	if (standing == POSITION_GOOD && last->last_id > 0 &&
+		last->last_id >= identity.purged_id &&
+		!has_last_event(last, &identity, snapshot))
 	{
 		*why = psprintf("Event " INT64_FORMAT ", the last that it saw, is not here.",
 						last->last_id);
@@ -211,7 +219,7 @@ position_judge(const Position *position, const Position *here,
 		*why = "Events that it has not seen may have been purged.";
 		return POSITION_GONE;
 	}
-	return POSITION_GOOD;
+	return standing;
 }
 
 void

@@ -17,7 +17,7 @@ use Time::HiRes qw(sleep);
 my $primary = new_registry(
 	'primary',
 	init => [ allows_streaming => 'logical' ],
-	conf => "shared_buffers = 16MB\nmax_prepared_transactions = 5\npartreg.notify = off\nautovacuum = off");
+	conf => "shared_buffers = 16MB\nmax_prepared_transactions = 5\npartreg.notify = off\nautovacuum = off\nwal_writer_delay = 10s");
 my $tmp = $PostgreSQL::Test::Utils::tmp_check;
 my $writer = connect_to($primary);
 my $late = connect_to($primary);
@@ -100,6 +100,33 @@ is(changed($late, $position), '', 'nothing has changed there');
 $late->run('COMMIT');
 is_deeply(follow($late, \$position), [1], 'to a new one it does');
 
+note 'A crash with nothing open';
+
+# Numbers of transactions that leave nothing in the WAL
+sub use_numbers
+{
+	for (1 .. 30)
+	{
+		$writer->run('BEGIN; SELECT pg_current_xact_id(); ROLLBACK');
+	}
+}
+
+sub next_number { return $_[0]->value('SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint') }
+
+use_numbers();
+my $number = next_number($writer);
+my $with_numbers = position($writer);
+$primary->stop('immediate');
+$primary->start;
+$writer = connect_to($primary);
+$late = connect_to($primary);
+cmp_ok(next_number($writer), '<', $number, 'numbers of transactions are used again');
+write_event($writer, 900);
+write_event($writer, 901);
+is(changed($writer, $with_numbers), '900-902', 'what has changed by such transactions');
+is_deeply(follow($writer, \$with_numbers), [ 900, 901 ], 'and the feed has them');
+is_deeply(follow($writer, \$position), [ 900, 901 ], 'also from before');
+
 note 'Two-phase commit and a crash';
 
 $late->run('BEGIN');
@@ -110,11 +137,7 @@ is_deeply(follow($writer, \$position), [3], 'prepared is not committed');
 
 my $before_crash = position($writer);
 
-# Numbers of transactions that leave nothing in the WAL
-for (1 .. 30)
-{
-	$writer->run('BEGIN; SELECT pg_current_xact_id(); ROLLBACK');
-}
+use_numbers();
 my $unlogged = position($writer);
 $primary->stop('immediate');
 $primary->start;
