@@ -148,7 +148,7 @@ def test_streams_do_not_keep_it_from_ending(gateway: Gateway) -> None:
     with listening(gateway), listening(gateway):
         began = time.monotonic()
         gateway.stop()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 18
 
 
 def test_the_killed_connection(gateway: Gateway, cluster: Cluster) -> None:
@@ -172,6 +172,6 @@ def test_bursts_are_all_answered(gateway: Gateway) -> None:
         for _ in range(3):
             began = time.monotonic()
             answers = list(pool.map(lambda _: httpx.get(path, params=DAY, timeout=20), range(40)))
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 18
             assert [answer.status_code for answer in answers] == [200] * 40
             assert {answer.json()["is_ready"] for answer in answers} == {False}
