@@ -106,6 +106,10 @@ sub questions
 		'SELECT partreg.all_ready(ARRAY[$1::text], $2)',
 		'SELECT partreg.ready_until($1, lower($2::tstzrange))',
 		'SELECT partreg.ready_ranges($1, $2)',
+		'SELECT partreg.ready_since($1, $2)',
+		'SELECT * FROM partreg.provider_states($1, $2)',
+		'SELECT * FROM partreg.latest_details($1, $2)',
+		'SELECT * FROM partreg.history($1, $2)',
 		'SELECT partreg.assert_ready($1, $2)');
 }
 
