@@ -6,22 +6,18 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.staticfiles import StaticFiles
 
-from . import original, questions, refusals, shapes
+from . import original, page, questions, refusals, shapes
 from .database import make_pool
 from .guard import Guard
 from .settings import Settings
 
 log = logging.getLogger("partition_registry_http")
-
-_PAGE = Path(__file__).parent / "ui"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -42,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, refusals.on_unreadable)
     app.include_router(questions.router)
     app.include_router(original.router)
-    app.mount("/ui", StaticFiles(directory=_PAGE, html=True), name="ui")
+    app.include_router(page.router)
     return app
 
 

@@ -18,7 +18,8 @@ export function now() {
 async function ask(path, parameters, signal) {
   const response = await fetch(`${path}?${parameters}`, { signal, headers: { Accept: 'application/json' } });
   const body = await response.json().catch(() => null);
-  if (!response.ok) {
+  // The gateway tells of refusals as the original did: with status 200.
+  if (!response.ok || body === null || body.status_code > 200) {
     const detail = typeof body?.detail === 'string' ? body.detail : `HTTP status ${response.status}`;
     throw Object.assign(new Error(detail), { status: response.status });
   }
@@ -43,6 +44,11 @@ export async function askTimeline(source, shown, columns, signal) {
 export async function askObstacles(source, shown, signal) {
   if (isFile) return timelines.get(source)?.obstacles ?? null;
   return ask('ui/obstacles.json', new URLSearchParams({ source, start: shown.start, end: shown.end }), signal);
+}
+
+export async function askOutstanding(source, signal) {
+  if (isFile) return timelines.get(source)?.outstanding ?? null;
+  return ask('ui/outstanding.json', new URLSearchParams({ source }), signal);
 }
 
 // Calls changed(names) for what has changed, with null where that may be

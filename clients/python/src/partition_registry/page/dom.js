@@ -15,7 +15,7 @@ function fill(element, attributes, children) {
     else if (value === true) element.setAttribute(name, '');
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
 
@@ -27,9 +27,11 @@ export function svg(tag, attributes, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-// A name of somebody's choice, which may be long, or written from right to left.
-export function name(text, attributes) {
-  return html('bdi', { class: 'name', ...attributes }, text);
+// What somebody chose to write: it may be long, or run from right to left.  A
+// character that is not seen, and may make it look like another, is spelt out.
+export function name(text) {
+  const seen = text.replace(/[\p{Cf}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu, (each) => `\\u{${each.codePointAt(0).toString(16)}}`);
+  return html('bdi', { class: 'name' }, seen);
 }
 
 export function swatch(state) {
@@ -49,19 +51,25 @@ export function stamp(time) {
   return `${day} ${clock.slice(0, 5)}:${seconds}`;
 }
 
-export function when(time) {
-  return html('time', { datetime: stamp(time).replace(' ', 'T') + 'Z' }, stamp(time));
+export function when(time, text = stamp(time)) {
+  return html('time', { datetime: stamp(time).replace(' ', 'T') + 'Z' }, text);
+}
+
+// When something happened, to the minute.
+export function around(time) {
+  return when(time, stamp(Math.floor(time / 60000) * 60000));
 }
 
 export function range(start, end) {
-  return html('span', { class: 'range' }, when(start), ' – ', when(end));
+  const [day, clock] = stamp(end).split(' ');
+  return html('span', { class: 'range' }, when(start), ' – ', when(end, stamp(start).startsWith(`${day} `) ? clock : undefined));
 }
 
 const UNITS = [[31556952000, 'year'], [2629746000, 'month'], [86400000, 'day'], [3600000, 'hour'], [60000, 'minute'], [1000, 'second']];
 
-// A length of time in the largest unit of which there are two.
+// A length of time in the largest unit that it is, or of which there are two.
 export function length(time) {
-  const [unit, word] = UNITS.find(([unit]) => time >= 2 * unit) ?? UNITS.at(-1);
+  const [unit, word] = UNITS.find(([unit]) => time === unit || time >= 2 * unit) ?? UNITS.at(-1);
   const count = Math.round(time / unit);
   return `${count} ${word}${count === 1 ? '' : 's'}`;
 }

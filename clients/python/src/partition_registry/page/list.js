@@ -38,17 +38,17 @@ function readyCell(source) {
   return [when(source.ready_to), html('small', {}, ago(source.ready_to, now()))];
 }
 
+// Who is at what: the one thing in the way, and the one that is late, to look at
+// first.
 function whoCell({ blocking, overdue }) {
   const lines = [];
   if (blocking) {
-    const word = blocking.abandoned ? 'abandoned' : blocking.state;
-    lines.push(html('div', { class: 'who' }, name(blocking.provider),
-      blocking.holder ? [' · ', name(blocking.holder)] : null,
-      html('small', {}, ` ${word}, since ${ago(blocking.since, now()).replace(/ ago$/, '')}`)));
-    if (blocking.reason) lines.push(html('div', { class: 'reason', title: blocking.reason }, name(blocking.reason)));
+    const word = blocking.abandoned ? 'abandoned, locked' : blocking.state;
+    lines.push(html('div', {}, name(blocking.provider), blocking.holder ? [' · ', name(blocking.holder)] : null),
+      html('small', { class: 'reason' }, `${word} ${ago(blocking.since, now())}`, blocking.reason ? [': ', name(blocking.reason)] : null));
   }
   if (overdue) {
-    lines.push(html('div', { class: 'who' }, name(overdue.provider), html('small', {}, ` due ${ago(overdue.due, now())}`)));
+    lines.push(html('div', {}, name(overdue.provider)), html('small', {}, `late, was due ${ago(overdue.due, now())}`));
   }
   return lines;
 }

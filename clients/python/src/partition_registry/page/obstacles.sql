@@ -36,4 +36,4 @@ SELECT json_build_object(
 	                         'abandoned', CASE WHEN lease_expires_at <= clock_timestamp() AND state = 'locked'
 	                                           THEN true END,
 	                         'reason', reason)) ORDER BY during, provider_name, state), '[]')
-	                FROM (SELECT * FROM obstacle ORDER BY during, provider_name, state LIMIT 200) o))::text
+	                FROM (SELECT * FROM obstacle ORDER BY during, provider_name, state LIMIT 200) o))::text AS json

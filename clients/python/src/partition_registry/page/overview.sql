@@ -36,7 +36,7 @@ SELECT json_build_object(
 			'reason', b.reason) END,
 		'overdue', CASE WHEN o.source_name IS NOT NULL THEN json_build_object(
 			'provider', o.provider_name,
-			'due', trim_scale(extract(epoch FROM o.due_at) * 1000)) END))), '[]'))::text
+			'due', trim_scale(extract(epoch FROM o.due_at) * 1000)) END))), '[]'))::text AS json
   FROM asked
   JOIN partreg.sources s ON asked.names IS NULL OR s.source_name = ANY (asked.names)
   JOIN partreg.stats t USING (source_name)

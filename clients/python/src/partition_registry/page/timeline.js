@@ -5,7 +5,7 @@
 // A gap between two pieces clears the upper part of the row: where a column
 // holds both, a low bar is left, which says: not all of it.
 
-import { html, length, name, stamp, svg, swatch } from './dom.js';
+import { html, length, name, range, stamp, svg, swatch } from './dom.js';
 import { now } from './data.js';
 
 // States from bottom to top, with their least width.
@@ -20,7 +20,7 @@ const MINUTE = 60000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 const STEPS = [1 / 60, 1 / 12, 1 / 4, 1 / 2, 1, 2, 5, 10, 15, 30].map((step) => step * MINUTE)
   .concat([1, 2, 3, 6, 12].map((step) => step * HOUR), [1, 2, 7, 14].map((step) => step * DAY));
 
-export const SPANS = [['6 hours', 6 * HOUR], ['day', DAY], ['week', 7 * DAY], ['month', 30 * DAY], ['year', 365 * DAY], ['5 years', 1826 * DAY]];
+const SPANS = [['6 h', 6 * HOUR], ['day', DAY], ['week', 7 * DAY], ['month', 30 * DAY], ['year', 365 * DAY], ['5 y', 1826 * DAY]];
 
 // Where the axis has marks: [time, label], some 90 pixels apart.
 function ticks(start, end, width) {
@@ -103,7 +103,10 @@ function stateAt(states, time) {
 // see; all() where everything is wanted.
 export function makeTimeline({ move, all }) {
   const rows = html('div', { class: 'rows' });
-  const readout = html('p', { class: 'readout' });
+  const hint = html('p', { class: 'note', id: 'timeline-keys' },
+    'Drag over a part to zoom to it. With the keyboard: ', html('kbd', {}, '←'), ' ', html('kbd', {}, '→'), ' move, ',
+    html('kbd', {}, '+'), ' ', html('kbd', {}, '−'), ' zoom, ', html('kbd', {}, 'Home'), ' shows all.');
+  const readout = html('p', { class: 'readout', hidden: true });
   const brush = html('div', { class: 'brush', hidden: true });
   const picture = html('div', {
     class: 'picture', tabindex: 0, role: 'group', 'aria-label': 'Timeline',
@@ -132,7 +135,7 @@ export function makeTimeline({ move, all }) {
       const x = place(at);
       if (isNowShown && Math.abs(x - place(time)) < 55) continue;
       if (x < 32 || x > place.width - 32) continue;
-      axis.append(svg('text', { x, y: 14, 'text-anchor': 'middle' }, label));
+      axis.append(svg('text', { x, y: 14, class: label.includes('-') ? 'day' : null, 'text-anchor': 'middle' }, label));
     }
     if (isNowShown) {
       const x = Math.min(Math.max(place(time), 14), place.width - 14);
@@ -163,9 +166,11 @@ export function makeTimeline({ move, all }) {
     const [label, states] = rowOf.get(row);
     const time = timeAt(event.clientX);
     const hit = stateAt(states, time);
+    hint.hidden = true;
+    readout.hidden = false;
     readout.replaceChildren(...(hit === null
       ? [swatch('track'), ` ${label}: nothing at ${stamp(Math.floor(time / MINUTE) * MINUTE)}`]
-      : [swatch(hit[0]), ` ${label}: ${hit[0]} `, `${stamp(hit[1][0])} – ${stamp(hit[1][1])} (${length(hit[1][1] - hit[1][0])})`]));
+      : [swatch(hit[0]), ` ${label}: ${hit[0]} `, range(...hit[1]), ` (${length(hit[1][1] - hit[1][0])})`]));
   }
 
   // Dragging over a part of the picture zooms to it.
@@ -194,7 +199,7 @@ export function makeTimeline({ move, all }) {
   };
   picture.addEventListener('pointerup', drop);
   picture.addEventListener('pointercancel', drop);
-  picture.addEventListener('pointerleave', () => readout.replaceChildren());
+  picture.addEventListener('pointerleave', () => { hint.hidden = false; readout.hidden = true; });
   picture.addEventListener('wheel', (event) => {
     if (!event.ctrlKey || timeline === null) return;
     event.preventDefault();
@@ -236,16 +241,13 @@ export function makeTimeline({ move, all }) {
         button('−', 'Zoom out', () => zoom(2)), button('+', 'Zoom in', () => zoom(0.5))),
       html('div', { class: 'group', role: 'group', 'aria-label': 'Length of the range' },
         SPANS.map(([label, span]) => button(label, `Show ${label.replace(/^(?!\d)/, 'a ')}`, () => {
-          const around = (shown.start + shown.end) / 2;
-          move({ start: around - span / 2, end: around + span / 2 });
+          const middle = (shown.start + shown.end) / 2;
+          move({ start: middle - span / 2, end: middle + span / 2 });
         })),
         button('all', 'Show everything', all))),
     picture,
     html('div', { class: 'legend' }, MEANING.map(([state, text]) => html('span', {}, swatch(state), ` ${text}`))),
-    readout,
-    html('p', { class: 'note', id: 'timeline-keys' },
-      'Drag over a part to zoom to it. With the keyboard: ', html('kbd', {}, '←'), ' ', html('kbd', {}, '→'), ' move, ',
-      html('kbd', {}, '+'), ' ', html('kbd', {}, '−'), ' zoom, ', html('kbd', {}, 'Home'), ' shows all.'));
+    html('div', { class: 'below' }, hint, readout));
 
   return {
     element,

@@ -30,7 +30,7 @@ WITH extent AS MATERIALIZED (
 	            WHEN %(whole)s OR u.step IS NULL
 	                THEN tstzrange(u.first, u.last)
 	            ELSE tstzrange(greatest(u.first, coalesce(u.ready_to, u.last) - 40 * u.step),
-	                           least(u.last, coalesce(u.ready_to, u.last) + 15 * u.step))
+	                           least(u.last, coalesce(u.ready_to, u.last) + 40 * u.step))
 	       END AS during
 	  FROM extent
 	  LEFT JOIN usual u ON true
@@ -88,5 +88,5 @@ SELECT json_build_object(
 	                       WHERE source_name = %(source)s
 	                       ORDER BY provider_name
 	                       LIMIT 200) p
-	                LEFT JOIN drawing d USING (provider_name)))::text
+	                LEFT JOIN drawing d USING (provider_name)))::text AS json
   FROM shown, grid
