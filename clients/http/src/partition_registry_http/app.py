@@ -12,8 +12,9 @@ import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 
-from . import original, page, questions, refusals, shapes
+from . import changes, metrics, original, page, questions, refusals, shapes
 from .database import make_pool
+from .follower import Follower
 from .guard import Guard
 from .settings import Settings
 
@@ -36,9 +37,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(refusals.Refusal, refusals.on_refusal)
     app.add_exception_handler(psycopg.Error, refusals.on_database_error)
     app.add_exception_handler(RequestValidationError, refusals.on_unreadable)
-    app.include_router(questions.router)
-    app.include_router(original.router)
-    app.include_router(page.router)
+    for module in (original, questions, changes, metrics, page):
+        app.include_router(module.router)
     return app
 
 
@@ -47,11 +47,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """The pool is open while the application runs.  It does not wait for the
     database: until that is there, /health says so."""
     pool = make_pool(app.state.settings)
-    app.state.pool = pool
+    follower = Follower(app.state.settings)
+    app.state.pool, app.state.follower = pool, follower
     await pool.open()
     try:
         yield
     finally:
+        follower.close()
         await pool.close()
 
 

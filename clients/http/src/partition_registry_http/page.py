@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
-from starlette.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse
 
 from partition_registry import page
 

@@ -78,7 +78,8 @@ async def sources(
         SELECT p.source_id, p.source_name AS name, p.owner, p.rule, p.registered_at,
                t.providers, t.locked, t.failed, t.abandoned, t.late, t.oldest_lock_at, t.ready_to,
                o.provider_name, lower(o.during) AS start, upper(o.during) AS end, o.state,
-               o.holder, o.since, o.lease_expires_at, o.abandoned AS lease_is_over, o.reason, o.due_at
+               o.holder, o.since, o.lease_expires_at, o.abandoned AS lease_is_over,
+               o.reason, o.due_at
           FROM page p
           JOIN partreg.stats t ON t.source_name = p.source_name
           LEFT JOIN outstanding o ON o.source_name = p.source_name AND o.n <= %(most)s
