@@ -9,7 +9,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
-
 from partition_registry import page
 
 from .database import Pool, rows
@@ -25,6 +24,7 @@ _HEADERS = {
 }
 
 Source = Annotated[Text, Query()]
+Sources = Annotated[list[Text] | None, Query()]
 # Milliseconds since 1970, as far as timestamps go.
 Time = Annotated[float, Query(ge=-2.1e14, le=9.3e15, allow_inf_nan=False)]
 
@@ -41,7 +41,7 @@ async def ui() -> Response:
 
 
 @router.get("/sources.json")
-async def sources(request: Request, source: Annotated[list[Text] | None, Query()] = None) -> Response:
+async def sources(request: Request, source: Sources = None) -> Response:
     return await _json(request, page.OVERVIEW, sources=source)
 
 
