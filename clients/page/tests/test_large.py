@@ -1,0 +1,139 @@
+"""10,000 sources, and a year of minutes."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from conftest import gateway, registry
+from partition_registry import page as parts
+from playwright.sync_api import Page, expect
+
+FILL = """
+SET timezone = 'UTC';
+DO $$
+DECLARE
+    token text;
+    job text;
+BEGIN
+    FOR i IN 1..10000 LOOP
+        token := partreg.register_source('team' || i % 40 || '.table_' || i, 'team' || i % 40);
+        job := partreg.register_provider('loader', token);
+        PERFORM partreg.unlock_partition('team' || i % 40 || '.table_' || i, 'loader',
+            tstzrange('2024-01-01', '2024-02-01'::timestamptz + i % 130 * interval '1 hour'), job, register => true);
+        IF i % 20 = 0 THEN
+            PERFORM partreg.lock_partition('team' || i % 40 || '.table_' || i, 'loader',
+                '[2024-03-01, 2024-03-02)', job, 'etl/' || i, '0', register => true);
+        END IF;
+    END LOOP;
+
+    -- Of each hour 45 minutes are there; one minute of the year has failed, and
+    -- one of the last hour is missing in what is there.
+    token := partreg.register_source('big.minutes', 'ops');
+    job := partreg.register_provider('collector', token);
+    PERFORM partreg.register_partitions('big.minutes', 'collector', '[2024-01-01, 2025-01-01)', '1 minute', job);
+    PERFORM partreg.unlock_partitions('big.minutes', 'collector', tstzrange(h, h + interval '45 minutes'), job)
+       FROM generate_series('2024-01-01'::timestamptz, '2024-12-31 23:00', '1 hour') h;
+    PERFORM partreg.fail_partition('big.minutes', 'collector', '[2024-07-01 00:10, 2024-07-01 00:11)', job);
+
+    token := partreg.register_source('whole.minutes', 'ops');
+    job := partreg.register_provider('collector', token);
+    PERFORM partreg.register_partitions('whole.minutes', 'collector', '[2024-01-01, 2025-01-01)', '1 minute', job);
+    PERFORM partreg.unlock_partitions('whole.minutes', 'collector', '(,)', job);
+    PERFORM partreg.retire_partition('whole.minutes', 'collector', '[2024-07-01 00:10, 2024-07-01 00:11)', job);
+END $$;
+ANALYZE;
+"""
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with registry("partreg_page_large") as sql:
+        sql(FILL)
+        with gateway("partreg_page_large", tmp_path_factory.mktemp("large") / "log") as address:
+            yield address
+
+
+def report(what: str, began: float) -> float:
+    took = time.monotonic() - began
+    print(f"{what}: {took:.2f} s")
+    return took
+
+
+def test_10000_sources(page: Page, url: str) -> None:
+    began = time.monotonic()
+    page.goto(url, wait_until="commit")
+    expect(page.locator("tbody tr").first).to_be_visible()
+    # It answers to a click and to typing, as soon as it is there.
+    page.get_by_role("button", name="500 abandoned").click()
+    expect(page.locator("tbody tr").first).to_contain_text("1 abandoned")
+    assert report("10,000 sources: until the list answers", began) < 6
+    began = time.monotonic()
+    page.get_by_role("button", name="500 abandoned").click()
+    page.fill("input[type=search]", "table_9999")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    assert report("10,000 sources: until the search answers", began) < 1.5
+    page.fill("input[type=search]", "")
+    expect(page.locator("tbody tr")).to_have_count(100)
+    page.mouse.move(600, 600)
+    for _ in range(10):
+        page.mouse.wheel(0, 30000)
+        page.wait_for_timeout(50)
+    page.wait_for_function("document.querySelectorAll('tbody tr').length > 300")
+
+
+def test_year_of_minutes(page: Page, url: str) -> None:
+    for source in ("whole.minutes", "big.minutes"):
+        began = time.monotonic()
+        page.goto(f"{url}#source={source}")
+        page.reload(wait_until="commit")
+        expect(page.locator(".row.provider path.unlocked")).to_have_count(1)
+        assert report(f"{source}: until the timeline is there", began) < 6
+        began = time.monotonic()
+        page.get_by_role("button", name="Show everything").click()
+        expect(page.locator(".picture")).to_be_visible()
+        page.wait_for_function("!document.querySelector('[aria-busy]')")
+        expect(page.locator("#to")).to_have_value("2025-01-01 00:00")
+        assert report(f"{source}: until the whole year is there", began) < 8
+        expect(page.locator(".why tbody tr").first).to_be_visible()
+    # One minute of 525,600 is seen.
+    failed = page.locator(".row.provider path.failed")
+    expect(failed).to_have_count(1)
+    assert failed.evaluate("path => path.getBBox().width") >= 3
+
+
+def test_one_missing_minute_is_seen(page: Page, url: str) -> None:
+    page.goto(f"{url}#source=whole.minutes")
+    page.get_by_role("button", name="Show everything").click()
+    page.wait_for_function("!document.querySelector('[aria-busy]')")
+    gap = page.locator(".row.together path.track")
+    expect(gap).to_have_count(1)
+    assert gap.evaluate("path => path.getBBox().width") >= 1.5
+    expect(page.locator(".why tbody")).to_contain_text("2024-07-01 00:10 – 00:11")
+
+
+def test_columns_say_what_is_in_them(url: str) -> None:
+    """Told by columns, a state takes those that it touches, and no others."""
+    with psycopg.connect(dbname="partreg_page_large", autocommit=True) as connection:
+        connection.execute("SET timezone = 'UTC'")
+
+        def drawn(start: float, end: float, columns: int) -> dict[str, list[list[float]]]:
+            row = connection.execute(
+                parts.TIMELINE.encode(),
+                {"source": "big.minutes", "start": start, "end": end, "whole": False, "columns": columns},
+            ).fetchone()
+            import json
+
+            found = json.loads(row[0])
+            assert found["coarse"] == (end - start > 40 * 86400e3)
+            return found["providers"][0]["states"]
+
+        start, width = 1719705600000.0, 3600e3 / 2  # 2024-06-30, half an hour
+        fine = drawn(start, start + 20 * 86400e3, 960)
+        coarse = drawn(start, start + 80 * 86400e3, 80 * 48)
+        for state in ("unlocked", "registered", "failed"):
+            for column in range(960):
+                a, b = start + column * width, start + (column + 1) * width
+                touched = any(x < b and y > a for x, y in fine[state])
+                assert touched == any(x <= a and b <= y for x, y in coarse[state]), (state, column)
