@@ -70,7 +70,7 @@ const UNITS = [[31556952000, 'year'], [2629746000, 'month'], [86400000, 'day'], 
 // A length of time in the largest unit that it is, or of which there are two.
 export function length(time) {
   const [unit, word] = UNITS.find(([unit]) => time === unit || time >= 2 * unit) ?? UNITS.at(-1);
-  const count = Math.round(time / unit);
+  const count = Math.floor(time / unit);
   return `${count} ${word}${count === 1 ? '' : 's'}`;
 }
 

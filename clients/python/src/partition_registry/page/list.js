@@ -146,6 +146,7 @@ export function makeList({ choose }) {
       table, empty, more),
     heading,
     search,
+    linkTo: (source) => rows.get(source)?.row.querySelector('a'),
     show(newSources, newFilters) {
       if (newFilters.q !== filters.q || newFilters.show !== filters.show || newFilters.order !== filters.order) limit = CHUNK;
       sources = newSources;

@@ -14,6 +14,7 @@ const status = document.getElementById('status');
 const sources = new Map();
 let isLoaded = false;
 let view = null;
+let left = null;
 
 const address = () => new URLSearchParams(location.hash.slice(1));
 
@@ -38,8 +39,8 @@ function route() {
   const wanted = address();
   const source = wanted.get('source');
   const next = source === null ? list : detail;
-  const isOther = next !== view;
-  if (isOther) {
+  const before = view;
+  if (next !== view) {
     view = next;
     main.replaceChildren(view.element);
   }
@@ -56,7 +57,9 @@ function route() {
     detail.show(source, wanted.has('start') && start < end ? { start, end } : null, sources.get(source));
     document.title = `${source} – Partition registry`;
   }
-  if (isOther && document.activeElement !== document.body) view.heading.focus({ preventScroll: true });
+  // Who comes by the keyboard goes on where the new view begins, or the old one was left.
+  if (before !== null && before !== view) (view === list && list.linkTo(left) || view.heading).focus();
+  left = source;
 }
 
 function say(kind, text) {

@@ -56,6 +56,7 @@ export function makeSource({ go }) {
   let source = null;
   let shown = null;
   let whole = null;
+  let wanted = null;
   let asked = null;
 
   const heading = html('h1', { tabindex: -1 });
@@ -101,8 +102,8 @@ export function makeSource({ go }) {
     }
     const isCut = told < stretches || count > obstacles.length;
     why.replaceChildren(
-      html('p', {}, range(start, end), ` has ${plural(stretches, 'stretch').replace(/stretchs$/, 'stretches')} that ${stretches === 1 ? 'is' : 'are'} not ready.`,
-        isCut ? ` What is in the way of the first of them; to see the rest, zoom in.` : null),
+      html('p', {}, range(start, end), ' is not ready', stretches > 1 ? ` in ${stretches.toLocaleString('en')} stretches.` : '.',
+        isCut ? isFile ? ' This file does not tell all that is in the way.' : ' What is in the way of the first of them; to see the rest, zoom in.' : null),
       partitionTable('What is in the way', obstacles, move));
   }
 
@@ -118,11 +119,17 @@ export function makeSource({ go }) {
     to.value = stamp(shown.end);
   }
 
-  // In a file there is one picture, which is looked at from nearer or farther.
+  // In a file there is one answer, about all there is, and before and after is
+  // nothing.
   function clip(found) {
-    const inside = found.obstacles.filter((each) => each.start < shown.end && each.end > shown.start)
-      .map((each) => ({ ...each, start: Math.max(each.start, shown.start), end: Math.min(each.end, shown.end) }));
-    return { ...found, ...shown, obstacles: inside };
+    const { start, end } = shown;
+    const before = { start, end: found.start, state: 'missing' };
+    const after = { start: found.end, end, state: 'missing' };
+    const obstacles = [before, ...found.obstacles, after]
+      .filter((each) => each.start < Math.min(each.end, end) && each.end > start)
+      .map((each) => ({ ...each, start: Math.max(each.start, start), end: Math.min(each.end, end) }));
+    const isAll = found.told === found.stretches && found.count === found.obstacles.length;
+    return { start, end, obstacles, count: obstacles.length, told: Number(isAll), stretches: Number(!isAll || obstacles.length > 0) };
   }
 
   async function load(signal) {
@@ -189,22 +196,25 @@ export function makeSource({ go }) {
     heading,
     // row: what the list knows of the source; undefined: there is none.
     show(newSource, newShown, row) {
+      const key = JSON.stringify([newSource, newShown]);
+      const isNew = key !== wanted;
+      wanted = key;
       if (newSource !== source) {
-        [whole, shown] = [null, null];
+        whole = null;
         title.replaceChildren('Looking …');
         why.replaceChildren();
         outstanding.replaceChildren();
         rest.hidden = true;
       }
-      const isNew = newSource !== source || newShown?.start !== shown?.start || newShown?.end !== shown?.end;
       source = newSource;
       showState(row);
       picture.hidden = explanation.hidden = row === undefined;
       if (row === undefined) {
         rest.hidden = true;
+        wanted = null;
         asked?.abort();
       } else if (isNew) {
-        shown = newShown ?? shown;
+        shown = newShown;
         refresh();
       }
     },
