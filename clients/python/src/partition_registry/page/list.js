@@ -8,29 +8,32 @@ import { now } from './data.js';
 const KINDS = ['failed', 'abandoned', 'late', 'locked'];
 const CHUNK = 100;
 
+// A locked partition whose lease is over is counted as locked by the registry
+// too; here it is abandoned.
+function count(source, kind) {
+  return (source[kind] ?? 0) - (kind === 'locked' ? source.abandoned ?? 0 : 0);
+}
+
 function rank(source) {
-  const found = KINDS.findIndex((kind) => source[kind]);
+  const found = KINDS.findIndex((kind) => count(source, kind) > 0);
   return found === -1 ? KINDS.length : found;
 }
 
 const byName = (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 
 const ORDERS = {
-  attention: ['what needs attention', (a, b) => rank(a) - rank(b) || byName(a, b)],
+  attention: ['attention', (a, b) => rank(a) - rank(b) || byName(a, b)],
   name: ['name', byName],
-  behind: ['least far ready', (a, b) => (a.ready_to ?? -Infinity) - (b.ready_to ?? -Infinity) || byName(a, b)],
+  behind: ['least ready', (a, b) => (a.ready_to ?? -Infinity) - (b.ready_to ?? -Infinity) || byName(a, b)],
 };
 
 export function sourceLink(source) {
   return '#' + new URLSearchParams({ source });
 }
 
-// Is a locked partition abandoned, it is counted as locked too: here it is one
-// or the other.
 export function badges(source) {
-  const counts = { ...source, locked: (source.locked ?? 0) - (source.abandoned ?? 0) };
-  return KINDS.filter((kind) => counts[kind] > 0)
-    .map((kind) => html('span', { class: `badge ${kind}` }, swatch(kind), ` ${counts[kind].toLocaleString('en')} ${kind}`));
+  return KINDS.filter((kind) => count(source, kind) > 0)
+    .map((kind) => html('span', { class: `badge ${kind}` }, swatch(kind), ` ${count(source, kind).toLocaleString('en')} ${kind}`));
 }
 
 function readyCell(source) {
@@ -48,7 +51,8 @@ function whoCell({ blocking, overdue }) {
       html('small', { class: 'reason' }, `${word} ${ago(blocking.since, now())}`, blocking.reason ? [': ', name(blocking.reason)] : null));
   }
   if (overdue) {
-    lines.push(html('div', {}, name(overdue.provider)), html('small', {}, `late, was due ${ago(overdue.due, now())}`));
+    if (overdue.provider !== blocking?.provider) lines.push(html('div', {}, name(overdue.provider)));
+    lines.push(html('small', {}, `late, was due ${ago(overdue.due, now())}`));
   }
   return lines;
 }
@@ -82,11 +86,11 @@ export function makeList({ choose }) {
     }
   }, { rootMargin: '600px' }).observe(more);
 
-  function chip(key, label, count) {
+  function chip(key, label, number) {
     return html('button', {
-      type: 'button', class: `chip ${key}`, 'aria-pressed': String(filters.show === key), disabled: count === 0 && filters.show !== key,
+      type: 'button', class: `chip ${key}`, 'aria-pressed': String(filters.show === key), disabled: number === 0 && filters.show !== key,
       onclick: () => choose({ ...filters, show: filters.show === key ? '' : key }),
-    }, key ? swatch(key) : null, html('b', {}, count.toLocaleString('en')), ` ${label}`);
+    }, key ? swatch(key) : null, html('b', {}, number.toLocaleString('en')), ` ${label}`);
   }
 
   function row(source) {
@@ -118,12 +122,12 @@ export function makeList({ choose }) {
     const focused = document.activeElement;
     const chosen = focused?.closest('.chips') ? [...chips.children].indexOf(focused) : -1;
     chips.replaceChildren(chip('', sources.length === 1 ? 'source' : 'sources', sources.length),
-      ...KINDS.map((kind) => chip(kind, kind, sources.filter((source) => source[kind]).length)));
+      ...KINDS.map((kind) => chip(kind, kind, sources.filter((source) => count(source, kind) > 0).length)));
     chips.children[chosen]?.focus();
 
     const wanted = filters.q.toLowerCase();
     const matching = sources
-      .filter((source) => (!filters.show || source[filters.show])
+      .filter((source) => (!filters.show || count(source, filters.show) > 0)
         && (source.name.toLowerCase().includes(wanted) || source.owner.toLowerCase().includes(wanted)))
       .sort(ORDERS[filters.order][1]);
     const shown = matching.slice(0, limit).map(row);

@@ -201,6 +201,7 @@ export function makeSource({ go }) {
       wanted = key;
       if (newSource !== source) {
         whole = null;
+        timeline.clear();
         title.replaceChildren('Looking …');
         why.replaceChildren();
         outstanding.replaceChildren();

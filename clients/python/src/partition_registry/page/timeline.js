@@ -16,6 +16,9 @@ const MEANING = [
   ['late', 'late'], ['registered', 'registered, not supplied yet'], ['track', 'nothing'],
 ];
 
+// As many providers as the query gives.
+const MOST = 200;
+
 const MINUTE = 60000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 const STEPS = [1 / 60, 1 / 12, 1 / 4, 1 / 2, 1, 2, 5, 10, 15, 30].map((step) => step * MINUTE)
   .concat([1, 2, 3, 6, 12].map((step) => step * HOUR), [1, 2, 7, 14].map((step) => step * DAY));
@@ -158,6 +161,7 @@ export function makeTimeline({ move, all }) {
     for (const provider of timeline.providers) {
       add(html('span', {}, name(provider.name), provider.revoked ? html('small', {}, ' revoked') : null), provider.states, 18, 'provider');
     }
+    if (timeline.providers.length === MOST) rows.append(html('p', { class: 'note' }, `The first ${MOST} providers.`));
   }
 
   function tell(event) {
@@ -252,6 +256,10 @@ export function makeTimeline({ move, all }) {
   return {
     element,
     columns: () => Math.min(2000, Math.max(200, Math.round(width()))),
+    clear() {
+      timeline = null;
+      rows.replaceChildren(html('p', { class: 'note' }, 'Looking …'));
+    },
     show(newShown, newTimeline) {
       shown = newShown;
       if (newTimeline !== undefined) timeline = newTimeline;
