@@ -9,6 +9,7 @@ extension, which changes result types, finds no plan of before.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 import psycopg
 from partition_registry.token import Token, teach
 from psycopg.adapt import AdaptersMap, Buffer, Loader
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -54,16 +56,17 @@ def _adapters() -> AdaptersMap:
 
 def _parameters(settings: Settings) -> dict[str, Any]:
     milliseconds = round(settings.statement_timeout * 1000)
+    given = conninfo_to_dict(settings.dsn).get("options") or os.environ.get("PGOPTIONS", "")
     return {
         "autocommit": True,
         "row_factory": dict_row,
         "prepare_threshold": None,
         "context": _adapters(),
-        "application_name": "partreg-http",
+        "fallback_application_name": "partreg-http",
         "connect_timeout": 5,
         # A server that vanished without a word is noticed.
         "tcp_user_timeout": 5000,
-        "options": f"-c TimeZone=UTC -c DateStyle=ISO -c statement_timeout={milliseconds}",
+        "options": f"{given} -c TimeZone=UTC -c DateStyle=ISO -c statement_timeout={milliseconds}",
     }
 
 

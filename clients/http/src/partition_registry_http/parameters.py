@@ -24,12 +24,17 @@ AccessTokenText = Annotated[
 
 
 def _utc(when: datetime) -> datetime:
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+    if when.tzinfo is None:
+        return when.replace(tzinfo=UTC)
+    try:
+        return when.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is not within the years 1 to 9999 in UTC") from None
 
 
 def iso(when: datetime) -> str:
     """The time as it is answered."""
-    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return when.isoformat().replace("+00:00", "Z")
 
 
 Time = Annotated[datetime, AfterValidator(_utc)]

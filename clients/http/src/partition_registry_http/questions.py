@@ -14,6 +14,7 @@ from psycopg.rows import DictRow
 from . import shapes
 from .database import Pool, rows
 from .parameters import End, PathName, Start, Text, iso
+from .refusals import answer
 
 router = APIRouter()
 
@@ -40,10 +41,14 @@ async def health(request: Request) -> JSONResponse:
         "  FROM pg_extension WHERE extname = 'partition_registry'",
         {},
     )
+    if not found:
+        return answer(503, "the extension partition_registry is not in this database")
     return _found(**found[0])
 
 
-@router.get("/sources", response_model=shapes.Sources, summary="The sources, by name")
+@router.get(
+    "/sources", response_model=shapes.Sources | shapes.Refused, summary="The sources, by name"
+)
 async def sources(
     request: Request,
     after: Annotated[Text | None, Query(description="those after this name")] = None,
@@ -106,7 +111,7 @@ def _source(found: list[DictRow]) -> dict[str, Any]:
 
 @router.get(
     "/sources/{source_name:path}/explain",
-    response_model=shapes.Explanation,
+    response_model=shapes.Explanation | shapes.Refused,
     summary="What keeps the range from being ready",
 )
 async def explain(request: Request, source_name: PathName, start: Start, end: End) -> JSONResponse:
@@ -126,7 +131,7 @@ async def explain(request: Request, source_name: PathName, start: Start, end: En
 
 @router.get(
     "/sources/{source_name:path}/timeline",
-    response_model=shapes.Timeline,
+    response_model=shapes.Timeline | shapes.Refused,
     summary="The range as a picture: which provider has what state where",
 )
 async def timeline(request: Request, source_name: PathName, start: Start, end: End) -> JSONResponse:
@@ -159,7 +164,7 @@ async def timeline(request: Request, source_name: PathName, start: Start, end: E
 
 @router.get(
     "/sources/{source_name:path}/history",
-    response_model=shapes.History,
+    response_model=shapes.History | shapes.Refused,
     summary="What happened to the partitions that overlap the range",
 )
 async def history(
@@ -189,7 +194,11 @@ async def history(
     return _found(events=found)
 
 
-@router.get("/position", response_model=shapes.Position, summary="A position that starts now")
+@router.get(
+    "/position",
+    response_model=shapes.Position | shapes.Refused,
+    summary="A position that starts now",
+)
 async def position(request: Request) -> JSONResponse:
     """For /sources/{source_name}/changed, and as Last-Event-ID for /changes."""
     found = await rows(_pool(request), "SELECT partreg.feed_position() AS position", {})
@@ -198,7 +207,7 @@ async def position(request: Request) -> JSONResponse:
 
 @router.get(
     "/sources/{source_name:path}/changed",
-    response_model=shapes.Changed,
+    response_model=shapes.Changed | shapes.Refused,
     summary="The parts of the range whose data may have changed since a position",
 )
 async def changed(
