@@ -90,7 +90,9 @@ def gateway(database: str, log: Path, port: int | None = None) -> Iterator[str]:
 
 def register(sql: Callable[..., Any], source: str, *providers: str, rule: str = "any") -> str:
     """A source and its providers; gives the source token."""
-    token: str = sql("SELECT partreg.register_source(%s, 'owner@company.com', %s)", source, rule)[0][0]
+    token: str = sql("SELECT partreg.register_source(%s, 'owner@company.com', %s)", source, rule)[
+        0
+    ][0]
     for provider in providers:
         sql("SELECT partreg.register_provider(%s, %s)", provider, token)
     return token
@@ -101,28 +103,37 @@ def shop() -> Iterator[Callable[..., Any]]:
     """Some sources, each with something to see, and hostile names."""
     with registry("partreg_page") as sql:
         orders = register(sql, "sales.orders", "airflow", "cron", rule="all")
-        day = "tstzrange('2024-03-01', '2024-03-02')"
-        for statement in (
-            "register_partitions('sales.orders', 'airflow', '[2024-02-01, 2024-03-11)', '1 day', %s)",
-            "unlock_partitions('sales.orders', 'airflow', '[2024-02-01, 2024-03-06)', %s)",
-            "register_partitions('sales.orders', 'cron', '[2024-02-01, 2024-03-06)', '1 day', %s)",
-            "unlock_partitions('sales.orders', 'cron', '[2024-02-01, 2024-03-04)', %s)",
-            f"lock_partition('sales.orders', 'cron', {day}, %s, 'etl1/4711/9f3c', '0')",
-            "lock_partition('sales.orders', 'airflow', '[2024-03-02, 2024-03-03)', %s, 'etl2/1/aa', '1 day')",
-            "fail_partition('sales.orders', 'cron', '[2024-03-03, 2024-03-04)', %s, reason => 'disk is full')",
-            "set_deadline('sales.orders', 'airflow', '1 hour', %s)",
-            "set_calendar('sales.orders', 'airflow', '1 day', '2024-02-01', %s, closed => '{[2024-03-09,)}')",
+        days = "tstzrange('2024-02-01', '2024-03-{}')"
+        day = "tstzrange('2024-03-{}', '2024-03-{}')"
+        for function, provider, rest in (
+            ("register_partitions", "airflow", f"{days.format(11)}, '1 day', %s"),
+            ("unlock_partitions", "airflow", f"{days.format(6)}, %s"),
+            ("register_partitions", "cron", f"{days.format(6)}, '1 day', %s"),
+            ("unlock_partitions", "cron", f"{days.format(4)}, %s"),
+            ("lock_partition", "cron", f"{day.format(1, 2)}, %s, 'etl1/4711/9f3c', '0'"),
+            ("lock_partition", "airflow", f"{day.format(2, 3)}, %s, 'etl2/1/aa', '1 day'"),
+            ("fail_partition", "cron", f"{day.format(3, 4)}, %s, reason => 'disk is full'"),
+            ("set_deadline", "airflow", "'1 hour', %s"),
+            ("set_calendar", "airflow", "'1 day', '2024-02-01', %s, closed => '{[2024-03-09,)}'"),
         ):
-            sql(f"SELECT partreg.{statement}", orders)
+            sql(f"SELECT partreg.{function}('sales.orders', '{provider}', {rest})", orders)
         items = register(sql, "sales.items", "airflow")
-        sql("SELECT partreg.unlock_partition('sales.items', 'airflow', '[2024-01-01, 2024-02-01)', %s, register => true)", items)
+        sql(
+            "SELECT partreg.unlock_partition('sales.items', 'airflow',"
+            " '[2024-01-01, 2024-02-01)', %s, register => true)",
+            items,
+        )
         register(sql, "ml.features")
         for each in HOSTILE:
             token = register(sql, each, each)
             sql(
                 "SELECT partreg.lock_partition(%s, %s, '[2024-01-01, 2024-01-02)', %s, %s,"
                 " reason => %s, register => true)",
-                each, each, token, each, each,
+                each,
+                each,
+                token,
+                each,
+                each,
             )
         yield sql
 
@@ -172,9 +183,11 @@ def page(browser: Browser) -> Iterator[Page]:
     page.on("dialog", lambda dialog: wrong.append(f"dialog {dialog.message}"))
     page.on(
         "request",
-        lambda request: None
-        if request.url.startswith(("http://127.0.0.1:", "file:", "data:"))
-        else wrong.append(f"asked {request.url}"),
+        lambda request: (
+            None
+            if request.url.startswith(("http://127.0.0.1:", "file:", "data:"))
+            else wrong.append(f"asked {request.url}")
+        ),
     )
     yield page
     assert page.evaluate("window.hacked") is None

@@ -121,7 +121,11 @@ def test_changes_show_without_the_feed(page: Page, url: str, shop: Sql) -> None:
     expect(page.locator("#status")).to_have_text("Looks every 15 seconds")
     cell = row(page, "polled.source").locator("td").nth(0)
     expect(cell).to_have_text("nothing yet")
-    shop("SELECT partreg.unlock_partition('polled.source', 'job', '[2024-01-01, 2024-01-02)', %s, register => true)", token)
+    shop(
+        "SELECT partreg.unlock_partition('polled.source', 'job',"
+        " '[2024-01-01, 2024-01-02)', %s, register => true)",
+        token,
+    )
     page.clock.fast_forward(16000)
     expect(cell).to_contain_text("2024-01-02 00:00", timeout=4000)
     shop("SELECT partreg.drop_source('polled.source', %s)", token)
@@ -206,7 +210,8 @@ def test_policy(page: Page, url: str) -> None:
             script.textContent = 'window.injected = 1';
             document.body.append(script);
             const holder = document.createElement('div');
-            holder.innerHTML = '<img src="data:," onerror="window.injected = 2"><b style="color: red">';
+            holder.innerHTML = '<img src="data:," onerror="window.injected = 2">'
+                + '<b style="color: red">';
             document.body.append(holder);
         }"""
     )
@@ -256,7 +261,10 @@ def test_empty_and_unreachable(page: Page, logs: Path) -> None:
 
 
 def test_unreachable_from_the_start(page: Page, url: str) -> None:
-    page.route("**/sources.json*", lambda route: route.fulfill(status=503, json={"detail": "the database does not answer"}))
+    page.route(
+        "**/sources.json*",
+        lambda route: route.fulfill(status=503, json={"detail": "the database does not answer"}),
+    )
     page.goto(url)
     expect(page.get_by_role("heading", name="The registry cannot be reached")).to_be_visible()
     expect(page.get_by_text("the database does not answer")).to_be_visible()
@@ -265,6 +273,10 @@ def test_unreachable_from_the_start(page: Page, url: str) -> None:
 
 
 def test_timeline_that_takes_too_long(page: Page, url: str) -> None:
-    page.route("**/timeline.json*", lambda route: route.fulfill(status=504, json={"detail": "too long"}))
+    page.route(
+        "**/timeline.json*", lambda route: route.fulfill(status=504, json={"detail": "too long"})
+    )
     page.goto(url + ORDERS)
-    expect(page.get_by_role("alert")).to_have_text("The database took too long over this range. A shorter one may work.")
+    expect(page.get_by_role("alert")).to_have_text(
+        "The database took too long over this range. A shorter one may work."
+    )
