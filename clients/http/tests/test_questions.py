@@ -286,11 +286,12 @@ def test_metrics_are_those_of_the_examples(lax: Gateway) -> None:
 
 
 def test_the_page_is_served(lax: Gateway) -> None:
-    answer = lax.get("/ui/")
+    answer = lax.get("/ui")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
-    assert "default-src 'self'" in answer.headers["content-security-policy"]
-    assert lax.client.get("/ui", follow_redirects=True).text == answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert lax.client.get("/ui/", follow_redirects=True).text == answer.text
+    assert "default-src 'none'" in lax.get("/ui/main.js").headers["content-security-policy"]
     for path in ("/ui/..%2fapp.py", "/ui/%2e%2e/app.py", "/ui/nothing"):
         assert lax.client.get(path).status_code == 404
 

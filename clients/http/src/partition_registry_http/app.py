@@ -6,24 +6,19 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
-from fastapi.staticfiles import StaticFiles
 
-from . import changes, metrics, original, questions, refusals, shapes
+from . import changes, metrics, original, page, questions, refusals, shapes
 from .database import make_pool
 from .follower import Follower
 from .guard import Guard
 from .settings import Settings
 
 log = logging.getLogger("partition_registry_http")
-
-_PAGE = Path(__file__).parent / "ui"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -42,26 +37,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(refusals.Refusal, refusals.on_refusal)
     app.add_exception_handler(psycopg.Error, refusals.on_database_error)
     app.add_exception_handler(RequestValidationError, refusals.on_unreadable)
-    for module in (original, questions, changes, metrics):
+    for module in (original, questions, changes, metrics, page):
         app.include_router(module.router)
-    app.mount("/ui", Page(directory=_PAGE, html=True), name="ui")
     return app
-
-
-class Page(StaticFiles):
-    """The page, which may load nothing from elsewhere and run nothing but its
-    own files."""
-
-    def file_response(self, *arguments: Any, **options: Any) -> Response:
-        response = super().file_response(*arguments, **options)
-        response.headers["Content-Security-Policy"] = (
-            "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none';"
-            " frame-ancestors 'none'"
-        )
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cache-Control"] = "no-cache"
-        return response
 
 
 @asynccontextmanager
