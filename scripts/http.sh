@@ -128,7 +128,7 @@ play_http()
 
 		==> done in $SECONDS seconds; all three go on running
 
-		Gateway:          $GATEWAY/docs and $GATEWAY/ui/
+		Gateway:          $GATEWAY/docs and $GATEWAY/ui
 		Adminer:          $ADMINER
 		                  password of reader: $password
 		Database:         $(command -v psql || echo "$PGBIN/psql") -h $WORK/cluster/socket -p ${PGENV[1]#PGPORT=} -U postgres demo
