@@ -229,6 +229,7 @@ class Registry:
         *,
         needs: str | Sequence[str] = (),
         token: Token | str | None = None,
+        holder: str | None = None,
         predecessor: str | None = None,
         lease: timedelta = LEASE,
         renew_every: timedelta = RENEW_EVERY,
@@ -237,9 +238,11 @@ class Registry:
 
         needs: sources that have to be ready for the same range: asked before
         the lock, so that a run that comes too early leaves none, and again at the
-        first statement of the load and before the unlock, when none may have
-        have changed meanwhile.  predecessor: the holder of an earlier attempt,
-        whose lock is ended first.  The lease is renewed while the load runs.
+        first statement of the load and before the unlock, when none may
+        have changed meanwhile.  holder: a name that no other attempt has, where
+        the one made from host and process will not do.  predecessor: the holder
+        of an earlier attempt, whose lock is ended first.  The lease is renewed
+        while the load runs.
 
         Errors: HeldByOther, NotReady, NotAllowed, UnknownObject, BadArgument
         on entering; LockLost where the lock was taken over meanwhile; what the
@@ -251,6 +254,7 @@ class Registry:
             (source, provider, start, end),
             names,
             _token(token) or self.token,
+            holder or _new_holder(provider),
             predecessor,
             lease,
             renew_every,
@@ -276,11 +280,12 @@ class Load:
         partition: tuple[str, str, datetime, datetime],
         needs: tuple[str, ...],
         token: Token | None,
+        holder: str,
         predecessor: str | None,
         lease: timedelta,
         renew_every: timedelta,
     ) -> None:
-        self.holder = _new_holder(partition[1])
+        self.holder = holder
         self.details: dict[str, Any] | None = None
         self.lost: LockLost | None = None  # set by the renewal
         self._registry = registry
