@@ -61,7 +61,7 @@ class ReadyTrigger(BaseTrigger):
         partreg_conn_id: str,
         look_again: float = LOOK_AGAIN,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.sources = list(sources)
         self.ranges = [list(r) for r in ranges]
         self.until = until

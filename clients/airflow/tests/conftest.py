@@ -1,0 +1,159 @@
+"""Two installations of Airflow that share nothing but the registry.
+
+north makes sales.orders and sales.returns, south waits for them.  PGHOST, PGPORT and
+PGUSER name a running cluster and a superuser of it; the registry is in a database
+of its own, with a role for each of the two.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from installation import Installation
+
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[2] / "examples" / "airflow"
+DATABASE = f"partreg_airflow_{os.getpid()}"
+NORTH, SOUTH = f"partreg_north_{os.getpid()}", f"partreg_south_{os.getpid()}"
+PASSWORD = f"password-{secrets.token_hex(8)}"
+
+SETUP = f"""
+CREATE EXTENSION partition_registry CASCADE;
+CREATE SCHEMA sales;
+CREATE SCHEMA marts;
+CREATE TABLE sales.orders (happened_at timestamptz, amount int);
+CREATE TABLE sales.returns (day timestamptz, try_number int);
+CREATE TABLE sales.damaged (day timestamptz);
+CREATE TABLE sales.log (line text);
+CREATE TABLE marts.revenue (day timestamptz, amount bigint);
+CREATE FUNCTION sales.inspect(day timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM sales.damaged d WHERE d.day = inspect.day) THEN
+        RAISE EXCEPTION 'the file of the day is damaged';
+    END IF;
+END $$;
+GRANT ALL ON SCHEMA sales, marts TO {NORTH}, {SOUTH};
+GRANT ALL ON ALL TABLES IN SCHEMA sales, marts TO {NORTH}, {SOUTH};
+SELECT partreg.grant_privileges('{NORTH}', 'writer'), partreg.grant_privileges('{SOUTH}', 'writer');
+SELECT partreg.register_provider('north', partreg.register_source('sales.returns', 'o'),
+                                 trusted_role => '{NORTH}');
+SELECT partreg.register_provider('airflow', partreg.register_source('marts.revenue', 'o'),
+                                 trusted_role => '{SOUTH}');
+"""
+
+
+@dataclass
+class World:
+    """The registry and both installations."""
+
+    north: Installation
+    south: Installation
+    place: Path
+    token: str
+    source_token: str
+
+    def ask(self, statement: str, *parameters: object) -> Any:
+        """The only value of a query in the registry's database."""
+        with psycopg.connect(dbname=DATABASE, autocommit=True) as connection:
+            row = connection.execute(statement.encode(), parameters).fetchone()
+        return row[0] if row else None
+
+    def do(self, statement: str, *parameters: object) -> None:
+        with psycopg.connect(dbname=DATABASE, autocommit=True) as connection:
+            connection.execute(statement.encode(), parameters)
+
+    def ready(self, source: str, day: str) -> bool:
+        ready: bool = self.ask(
+            "SELECT partreg.check_readiness(%s, partreg.day_range(%s::date, 'Europe/Berlin'))",
+            source,
+            day,
+        )
+        return ready
+
+    def run(self, installation: Installation, dag: str, day: str) -> str:
+        """Start the DAG's run for a local day, and give its id."""
+        start, end = (
+            when.isoformat()
+            for when in self.ask(
+                "SELECT ARRAY[lower(d), upper(d)]"
+                "  FROM partreg.day_range(%s::date, 'Europe/Berlin') d",
+                day,
+            )
+        )
+        run = installation.call(
+            "POST",
+            f"/dags/{dag}/dagRuns",
+            json={"logical_date": start, "data_interval_start": start, "data_interval_end": end},
+        )
+        return str(run["dag_run_id"])
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    place = tmp_path_factory.mktemp("airflow")
+    with psycopg.connect(dbname="postgres", autocommit=True) as connection:
+        for role in (NORTH, SOUTH):
+            connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+        connection.execute(f"CREATE DATABASE {DATABASE}")
+        with psycopg.connect(dbname=DATABASE, autocommit=True) as own:
+            own.execute(SETUP)
+            source_token, token = own.execute(
+                "SELECT s, partreg.register_provider('north', s)"
+                " FROM partreg.register_source('sales.orders', 'o') s"
+            ).fetchone()
+    (place / "token").write_text(token)
+    (place / "token").chmod(0o600)
+
+    def leads_to(role: str, kind: str = "partreg", **extra: Any) -> dict[str, Any]:
+        return {
+            "conn_type": kind, "host": os.environ["PGHOST"], "port": int(os.environ["PGPORT"]),
+            "login": role, "password": PASSWORD, "schema": DATABASE, "extra": extra,
+        }  # fmt: skip
+
+    shutil.copytree(HERE / "north", place / "north.dags")
+    shutil.copytree(HERE / "south", place / "south.dags")
+    for example in EXAMPLES.glob("*.py"):
+        shutil.copy(example, place / "south.dags")
+    north = Installation(
+        "north",
+        place / "north",
+        place / "north.dags",
+        {"partreg_default": leads_to(NORTH), "token": leads_to(NORTH, token_file=str(place / "token"))},
+    )
+    south = Installation(
+        "south",
+        place / "south",
+        place / "south.dags",
+        {"partreg_default": leads_to(SOUTH), "registry": leads_to(SOUTH, "postgres")},
+    )
+    north.environment["PLACE"] = str(place)
+    north.environment["REGISTRY"] = f"dbname={DATABASE} user={NORTH}"
+    try:
+        north.make()
+        south.make(template=north.database)
+        for installation in (north, south):
+            installation.start()
+        for installation in (north, south):
+            installation.log_in()
+        north.unpause("orders", "returns", "no_interval")
+        south.unpause("revenue", "plain_revenue")
+        yield World(north, south, place, token, source_token)
+    finally:
+        for installation in (north, south):
+            installation.drop()
+        with psycopg.connect(dbname="postgres", autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+            for role in (NORTH, SOUTH):
+                connection.execute(f"DROP ROLE {role}")
+        if keep := os.environ.get("KEEP"):
+            shutil.copytree(place, keep, dirs_exist_ok=True)
