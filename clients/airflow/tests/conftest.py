@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,9 @@ class World:
     north: Installation
     south: Installation
     place: Path
-    token: str
-    source_token: str
+    token: str = field(repr=False)
+    source_token: str = field(repr=False)
+    runs: dict[str, str] = field(default_factory=dict)  # of the DAGs of south, for later tests
 
     def ask(self, statement: str, *parameters: object) -> Any:
         """The only value of a query in the registry's database."""
@@ -71,6 +72,38 @@ class World:
     def do(self, statement: str, *parameters: object) -> None:
         with psycopg.connect(dbname=DATABASE, autocommit=True) as connection:
             connection.execute(statement.encode(), parameters)
+
+    def last_event(self) -> int:
+        last: int = self.ask("SELECT max(event_id) FROM partreg.events")
+        return last
+
+    def events(self, source: str, since: int) -> list[str] | None:
+        """What has happened to a source since an event."""
+        events: list[str] | None = self.ask(
+            "SELECT array_agg(event ORDER BY event_id) FROM partreg.events"
+            " WHERE source_name = %s AND event_id > %s",
+            source,
+            since,
+        )
+        return events
+
+    def revenue(self, day: str) -> list[int]:
+        """The rows of a day of marts.revenue."""
+        amounts: list[int] = self.ask(
+            "SELECT array_agg(amount) FROM marts.revenue"
+            " WHERE day = lower(partreg.day_range(%s::date, 'Europe/Berlin'))",
+            day,
+        )
+        return amounts
+
+    def change_orders(self, function: str, day: str) -> None:
+        """Call lock_partition or unlock_partition as the owner of sales.orders."""
+        self.do(
+            f"SELECT partreg.{function}('sales.orders', 'north',"
+            " partreg.day_range(%s::date, 'Europe/Berlin'), %s, 'the owner')",
+            day,
+            self.source_token,
+        )
 
     def ready(self, source: str, day: str) -> bool:
         ready: bool = self.ask(
