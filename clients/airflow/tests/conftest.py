@@ -7,18 +7,16 @@ of its own, with a role for each of the two.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-
 from installation import Installation
 
 HERE = Path(__file__).parent
@@ -36,6 +34,7 @@ CREATE TABLE sales.returns (day timestamptz, try_number int);
 CREATE TABLE sales.damaged (day timestamptz);
 CREATE TABLE sales.log (line text);
 CREATE TABLE marts.revenue (day timestamptz, amount bigint);
+CREATE TABLE marts.report (day timestamptz, run text);
 CREATE FUNCTION sales.inspect(day timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (SELECT FROM sales.damaged d WHERE d.day = inspect.day) THEN
@@ -48,6 +47,8 @@ SELECT partreg.grant_privileges('{NORTH}', 'writer'), partreg.grant_privileges('
 SELECT partreg.register_provider('north', partreg.register_source('sales.returns', 'o'),
                                  trusted_role => '{NORTH}');
 SELECT partreg.register_provider('airflow', partreg.register_source('marts.revenue', 'o'),
+                                 trusted_role => '{SOUTH}');
+SELECT partreg.register_provider('airflow', partreg.register_source('marts.report', 'o'),
                                  trusted_role => '{SOUTH}');
 """
 
@@ -161,7 +162,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         "north",
         place / "north",
         place / "north.dags",
-        {"partreg_default": leads_to(NORTH), "token": leads_to(NORTH, token_file=str(place / "token"))},
+        {
+            "partreg_default": leads_to(NORTH),
+            "token": leads_to(NORTH, token_file=str(place / "token")),
+        },
     )
     south = Installation(
         "south",
@@ -179,7 +183,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         for installation in (north, south):
             installation.log_in()
         north.unpause("orders", "returns", "no_interval")
-        south.unpause("revenue", "plain_revenue")
+        south.unpause("revenue", "plain_revenue", "report")
         yield World(north, south, place, token, source_token)
     finally:
         for installation in (north, south):

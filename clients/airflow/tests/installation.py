@@ -34,7 +34,7 @@ def free_port() -> int:
         return port
 
 
-def wait_for[T](what: str, ask: Callable[[], T | None], seconds: float = LONGEST) -> T:
+def wait_for(what: str, ask: Callable[[], Any], seconds: float = LONGEST) -> Any:
     """What ask() gives, once that is true; an error after so many seconds."""
     until = time.monotonic() + seconds
     while not (found := ask()):
@@ -203,10 +203,14 @@ class Installation:
 
     def log(self, dag: str, run: str, task: str, number: int = 1) -> str:
         """A try's log, as a person reads it."""
-        answer = self.call(
-            "GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{number}"
-        )
+        answer = self.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{number}")
         return json.dumps(answer, ensure_ascii=False)
+
+    def remembers(self, ranges: int) -> bool:
+        """Has an event trigger kept what it has found, in so many ranges?"""
+        with psycopg.connect(dbname=self.database) as connection:
+            rows = connection.execute("SELECT value FROM asset_state_store").fetchall()
+        return any(len(json.loads(value)["found"]) == ranges for (value,) in rows)
 
     def printed(self) -> Iterator[tuple[Path, str]]:
         """All that its processes and tasks have written."""

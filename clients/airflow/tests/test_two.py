@@ -12,6 +12,7 @@ from installation import wait_for
 SHORT_DAY = "2024-03-31"  # 23 hours in Berlin
 DAMAGED_DAY = "2024-03-28"
 PLAIN_DAY = "2024-03-27"
+LATE_DAY = "2024-03-29"
 
 
 def test_waits_says_who_blocks_then_runs(world: World) -> None:
@@ -49,7 +50,7 @@ def test_clearing_any_one_task_is_safe(world: World) -> None:
     last = world.last_event()
     south.clear("revenue", run, "load")
     south.wait_state("revenue", run, "load", "failed", "up_for_retry")
-    assert 'is locked, provider north, holder the owner' in south.log("revenue", run, "load", 3)
+    assert "is locked, provider north, holder the owner" in south.log("revenue", run, "load", 3)
     assert world.events("marts.revenue", last) is None
     world.change_orders("unlock_partition", SHORT_DAY)
 
@@ -131,6 +132,24 @@ def test_plain_recipe(world: World) -> None:
     south.wait_state("plain_revenue", run, "load", "success")
     assert world.ready("marts.revenue", PLAIN_DAY)
     assert world.revenue(PLAIN_DAY) == [24]
+
+
+def test_started_by_what_the_other_has_unlocked(world: World) -> None:
+    """Also by what was unlocked while the triggerer was down; each day once."""
+    north, south = world.north, world.south
+    wait_for("the days of before", lambda: world.ready("marts.report", PLAIN_DAY))
+    wait_for("the memory", lambda: south.remembers(3))
+    south.stop("triggerer", how=signal.SIGKILL)
+    made = world.run(north, "orders", LATE_DAY)
+    north.wait_state("orders", made, "load", "success")
+    south.start("triggerer")
+    wait_for("the day of meanwhile", lambda: world.ready("marts.report", LATE_DAY))
+    assert (
+        world.ask(
+            "SELECT array_agg(n) FROM (SELECT count(*) AS n FROM marts.report GROUP BY day) d"
+        )
+        == [1] * 4
+    )
 
 
 def test_no_secret_in_any_log(world: World) -> None:

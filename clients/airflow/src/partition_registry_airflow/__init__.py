@@ -6,9 +6,10 @@ any other job, has made: all that they share is the registry.
     hook       the connection type partreg
     interval   which time range a run is about
     sensor     ReadySensor waits until it is ready; ReadyAssetSensor emits what is
+    trigger    ReadyTrigger waits for a ReadySensor, in the triggerer
     operator   PartitionOperator claims, loads and unlocks, in one task
     decorator  @task.partition, the same around a Python function
-    trigger    ReadyTrigger waits for a sensor; ReadyAssetTrigger starts DAGs
+    event      ReadyAssetTrigger starts DAGs by what has become ready
     steps      which days or hours have become ready
     listen     one connection that listens, for all that wait in a process
 """

@@ -1,9 +1,9 @@
 """@task.partition: claim, load and unlock around a Python function.
 
-    @task.partition(source="marts.revenue", provider="airflow", needs=["sales.orders"])
-    def revenue(load):
-        load.connection.execute("INSERT …", (load.start, load.end))
-        load.details = {"rows": 600}
+@task.partition(source="marts.revenue", provider="airflow", needs=["sales.orders"])
+def revenue(load):
+    load.connection.execute("INSERT …", (load.start, load.end))
+    load.details = {"rows": 600}
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Wait until sources are ready for the range of the run, and say who blocks."""
+"""Wait until sources are ready, and say who blocks; or emit what has become ready."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from airflow.providers.common.compat.sdk import (
 from partition_registry import RegistryError
 
 from .hook import PartitionRegistryHook
-from .interval import ranges_of_run
+from .interval import PAYLOAD, instant, payload, ranges_of_run
+from .steps import Memory, Steps
 from .trigger import ReadyTrigger, obstacles_of
 
 
@@ -105,3 +106,61 @@ class ReadySensor(BaseSensorOperator):
             raise AirflowSensorTimeout(f"not ready after {self.timeout} seconds: {message}")
         if status != "ready":
             raise AirflowFailException(message)
+
+
+class ReadyAssetSensor(BaseSensorOperator):
+    """Waits for steps that have become ready, and emits them as one event of an asset.
+
+    What ReadyAssetTrigger is for, as a task: for Airflow before 3.3.  It belongs into
+    a DAG of its own with ``schedule="@continuous"`` and ``max_active_runs=1``.  The
+    event has the ranges of its steps, and the memory of all that were emitted, from
+    which the next run goes on: so no other task may emit that asset.
+
+    :param asset: the asset (before Airflow 3: dataset) that is emitted
+    :param source: one source, or several
+    :param begin: where the first step begins, with an offset
+    :param step: an interval: 1 day, 1 hour, 1 month
+    :param time_zone: whose days and months
+    :param again: emit once more a step in which something was restated
+    :param partreg_conn_id: a connection of type partreg
+    """
+
+    ui_color = "#e4f0e4"
+
+    def __init__(
+        self,
+        *,
+        asset: Any,
+        source: str | Sequence[str],
+        begin: str | datetime,
+        step: str = "1 day",
+        time_zone: str = "UTC",
+        again: bool = False,
+        partreg_conn_id: str = PartitionRegistryHook.default_conn_name,
+        mode: str = "reschedule",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(inlets=[asset], outlets=[asset], mode=mode, **kwargs)
+        self.asset = asset
+        self.source = source
+        self.begin = begin
+        self.step = step
+        self.time_zone = time_zone
+        self.again = again
+        self.partreg_conn_id = partreg_conn_id
+
+    def poke(self, context: Any) -> bool:
+        sources = (self.source,) if isinstance(self.source, str) else tuple(self.source)
+        steps = Steps(sources, instant(self.begin), self.step, self.time_zone)
+        events = context["inlet_events"][self.asset]
+        memory: Memory = events[-1].extra[PAYLOAD]["memory"] if len(events) else {}
+        registry = PartitionRegistryHook(self.partreg_conn_id).registry()
+        try:
+            found, now = steps.find(registry, memory, again=self.again)
+        except RegistryError as error:
+            raise AirflowFailException(str(error)) from error
+        if found:
+            extra = payload(sources, found)
+            extra[PAYLOAD]["memory"] = now
+            context["outlet_events"][self.asset].extra.update(extra)
+        return bool(found)

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 from airflow.sdk import DAG, task
 from airflow.timetables.interval import CronDataIntervalTimetable
+
 from partition_registry_airflow.operator import PartitionOperator
 
 days = CronDataIntervalTimetable("0 0 * * *", timezone="Europe/Berlin")
