@@ -153,17 +153,46 @@ CREATE TABLE partreg.event (
     system_id     bigint NOT NULL,
     timeline      integer NOT NULL,
     credential    "char",
-    details       jsonb
+    details       jsonb,
+    state_before  "char",
+    length_class  smallint
 ) USING heap;
 -- What the last unlock of a partition said.
 CREATE INDEX event_details_idx ON partreg.event (provider_id, start_at, end_at, id)
     WHERE details IS NOT NULL;
+-- The feed: the first number that a transaction has drawn.
+CREATE INDEX event_xid_idx ON partreg.event (xid, id);
+-- changed_ranges(): what a source's transactions have changed.  A registration
+-- changes no data, so a bulk one pays nothing for it.
+CREATE INDEX event_change_idx ON partreg.event (source_id, xid, start_at, end_at)
+    WHERE event <> 'register_partition';
+-- The history of a range, found by length class as partitions are.
+CREATE INDEX event_during_idx ON partreg.event (source_id, length_class, start_at, end_at);
 COMMENT ON TABLE partreg.event IS 'internal: history, append-only; it outlives the sources it speaks of, hence the names';
 COMMENT ON COLUMN partreg.event.id IS 'drawn after the lock on the partition, so that the events of a partition are in order';
 COMMENT ON COLUMN partreg.event.xid IS 'the top-level transaction that wrote it';
 COMMENT ON COLUMN partreg.event.system_id IS 'with timeline: the era in which xid means something';
 
 COMMENT ON COLUMN partreg.event.credential IS 'what entitled the actor: s source token, p provider token, o old token, t trusted role, x operator, w owner of the extension; NULL: nothing is needed, or it is not known';
+
+COMMENT ON COLUMN partreg.event.state_before IS 'what the partition was before: n not known, r registered, u unlocked; l locked and f failed, never unlocked; L locked and F failed, once unlocked; NULL: that is not remembered';
+COMMENT ON COLUMN partreg.event.length_class IS 'of start_at and end_at, as in partreg.partition; NULL where they are';
+
+-- What this registry is, for positions: a row, and after a restore one more,
+-- that CREATE EXTENSION made there; the oldest counts.
+CREATE TABLE partreg.registry (
+    id             uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    history_since  timestamptz NOT NULL DEFAULT '-infinity',
+    purged_id      bigint NOT NULL DEFAULT 0,
+    purged_xid     xid8 NOT NULL DEFAULT '0',
+    purged_system  bigint NOT NULL DEFAULT 0
+) USING heap;
+INSERT INTO partreg.registry DEFAULT VALUES;
+COMMENT ON TABLE partreg.registry IS 'internal: which registry this is, and how far back its history reaches; the oldest row counts';
+COMMENT ON COLUMN partreg.registry.history_since IS 'what was so at an instant before is not known';
+COMMENT ON COLUMN partreg.registry.purged_id IS 'the greatest number of an event that purge_history() has removed; 0: none';
+COMMENT ON COLUMN partreg.registry.purged_xid IS 'the greatest transaction whose events it has removed, in the cluster of purged_system';
 
 COMMENT ON SEQUENCE partreg.source_id_seq IS 'internal: numbers sources';
 COMMENT ON SEQUENCE partreg.provider_id_seq IS 'internal: numbers providers';
@@ -180,3 +209,4 @@ SELECT pg_extension_config_dump('partreg.lock', '');
 SELECT pg_extension_config_dump('partreg.coverage', '');
 SELECT pg_extension_config_dump('partreg.event', '');
 SELECT pg_extension_config_dump('partreg.event_id_seq', '');
+SELECT pg_extension_config_dump('partreg.registry', 'WHERE created_at = (SELECT min(created_at) FROM partreg.registry)');

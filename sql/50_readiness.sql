@@ -60,3 +60,17 @@ CREATE FUNCTION partreg.ready_ranges(source_name text, during tstzrange)
     AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION partreg.ready_ranges(text, tstzrange) IS
     'the part of a range, which may be unbounded, that is ready';
+
+CREATE TYPE partreg.provider_state AS (
+    provider_name text,
+    state         text,
+    ranges        tstzmultirange
+);
+COMMENT ON TYPE partreg.provider_state IS 'where a provider''s partitions are in a state: failed, locked, unlocked, late or registered';
+
+CREATE FUNCTION partreg.provider_states(source_name text, during tstzrange)
+    RETURNS SETOF partreg.provider_state
+    LANGUAGE c STABLE PARALLEL SAFE ROWS 10
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg.provider_states(text, tstzrange) IS
+    'for pictures: of each provider, where in the range it has which state; each instant has the first of failed, locked, unlocked, late, registered';

@@ -59,3 +59,37 @@ CREATE VIEW partreg.events AS
            END AS credential
       FROM partreg.event e;
 COMMENT ON VIEW partreg.events IS 'what happened, to what, by whom, by which right and when';
+
+CREATE VIEW partreg.late_partitions AS
+    SELECT s.name AS source_name, v.name AS provider_name, l.during, l.state, l.due_at
+      FROM partreg._list_late() l
+      JOIN partreg.provider v ON v.id = l.provider_id
+      JOIN partreg.source s ON s.id = l.source_id;
+COMMENT ON VIEW partreg.late_partitions IS 'partitions that were never unlocked and are past their deadline, and those that the calendar expects and nobody registered (missing)';
+
+CREATE VIEW partreg.stats AS
+    SELECT s.name AS source_name,
+           coalesce(v.providers, 0) AS providers,
+           coalesce(k.locked, 0) AS locked,
+           coalesce(k.failed, 0) AS failed,
+           coalesce(k.abandoned, 0) AS abandoned,
+           coalesce(l.late, 0) AS late,
+           k.oldest_lock_at,
+           r.ready_to
+      FROM partreg.source s
+      LEFT JOIN (SELECT p.source_id, count(*) AS providers
+                   FROM partreg.provider p
+                  GROUP BY p.source_id) v ON v.source_id = s.id
+      LEFT JOIN (SELECT x.source_id,
+                        count(*) FILTER (WHERE x.state = 'locked') AS locked,
+                        count(*) FILTER (WHERE x.state = 'failed') AS failed,
+                        count(*) FILTER (WHERE x.state = 'locked'
+                                           AND x.lease_expires_at <= clock_timestamp()) AS abandoned,
+                        min(x.since) FILTER (WHERE x.state = 'locked') AS oldest_lock_at
+                   FROM partreg.lock x
+                  GROUP BY x.source_id) k ON k.source_id = s.id
+      LEFT JOIN (SELECT x.source_id, count(*) AS late
+                   FROM partreg._list_late() x
+                  GROUP BY x.source_id) l ON l.source_id = s.id
+      LEFT JOIN partreg._list_ready_ends() r ON r.source_id = s.id;
+COMMENT ON VIEW partreg.stats IS 'for each source: how many providers it has, what is locked, failed, abandoned or late, and how far it is ready';

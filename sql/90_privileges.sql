@@ -6,8 +6,9 @@ CREATE VIEW partreg._level (rank, level) AS
 COMMENT ON VIEW partreg._level IS 'internal: the levels of grant_privileges(), but for none';
 
 -- The level that each public routine belongs to.  Routines that are not here
--- (reset_access_token, grant_privileges, advance_sequences, everything with a
--- leading _) are for the owner of the extension and superusers alone.
+-- (reset_access_token, grant_privileges, advance_sequences, purge_history,
+-- all others with a leading _) are for the owner of the extension and
+-- superusers alone.
 CREATE VIEW partreg._routine_level (routine, level) AS
     VALUES ('check_readiness'::name, 'reader'::text),
            ('explain_readiness', 'reader'),
@@ -16,8 +17,20 @@ CREATE VIEW partreg._routine_level (routine, level) AS
            ('all_ready', 'reader'),
            ('ready_until', 'reader'),
            ('ready_ranges', 'reader'),
+           ('feed_position', 'reader'),
+           ('changes_since', 'reader'),
+           ('changed_ranges', 'reader'),
+           ('provider_states', 'reader'),
+           ('_list_late', 'reader'),
+           ('_list_ready_ends', 'reader'),
+           ('wait_until_ready', 'reader'),
+           ('timeline', 'reader'),
            ('day_range', 'reader'),
            ('step_ranges', 'reader'),
+           ('history', 'reader'),
+           ('latest_details', 'reader'),
+           ('readiness_as_of', 'reader'),
+           ('ready_since', 'reader'),
            ('verify', 'reader'),
            ('register_provider', 'writer'),
            ('register_partition', 'writer'),
@@ -38,6 +51,8 @@ CREATE VIEW partreg._routine_level (routine, level) AS
            ('set_owner', 'writer'),
            ('set_readiness_rule', 'writer'),
            ('set_effective', 'writer'),
+           ('set_deadline', 'writer'),
+           ('set_calendar', 'writer'),
            ('set_trusted_role', 'writer'),
            ('register_source', 'admin'),
            ('rename_source', 'admin'),

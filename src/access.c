@@ -86,7 +86,7 @@ access_refuse_revoked(const Access *access)
 				 errhint("Revive it with partreg.register_provider().")));
 }
 
-pg_noreturn static void
+void
 raise_unknown_provider(const char *source_name, const char *provider_name)
 {
 	ereport(ERROR,

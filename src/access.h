@@ -55,5 +55,7 @@ extern void access_named(const char *source_name, const char *provider_name,
 						 Access *access);
 extern void access_refuse_revoked(const Access *access);
 pg_noreturn extern void access_deny(void);
+pg_noreturn extern void raise_unknown_provider(const char *source_name,
+											   const char *provider_name);
 
 #endif							/* PARTREG_ACCESS_H */

@@ -23,8 +23,10 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/multirangetypes.h"
 #include "utils/numeric.h"
 #include "utils/rangetypes.h"
 #include "utils/syscache.h"
@@ -273,6 +275,24 @@ check_role_name(const char *role, const char *label)
 				 errmsg("role \"%s\" does not exist", quotable(role)),
 				 errhint("The name is taken as it is written, without folding its case.")));
 	refuse_token(role, label);
+}
+
+/* An array of names: none (22023), and nulls among them (22004) */
+void
+check_source_names(ArrayType *names)
+{
+	if (ArrayGetNItems(ARR_NDIM(names), ARR_DIMS(names)) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
+				 errmsg("argument \"source_names\" must not be empty"),
+				 errhint("Name at least one source.")));
+	if (array_contains_nulls(names))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errcondition("bad_argument"),
+				 errmsg("argument \"source_names\" must not contain nulls"),
+				 errhint("Leave them out, for example with array_remove().")));
 }
 
 /* A number of details as it is written */
@@ -607,6 +627,42 @@ interval_to_range(TimeInterval interval)
 	upper.infinite = interval.end == INTERVAL_MAX;
 	return RangeTypePGetDatum(make_range_compat(typcache, &lower, &upper,
 												false));
+}
+
+/* A coalesced set as a tstzmultirange */
+Datum
+interval_set_to_multirange(const IntervalSet *set)
+{
+	RangeType **ranges;
+
+	ranges = palloc_extended(Max(set->count, 1) * sizeof(RangeType *),
+							 MCXT_ALLOC_HUGE);
+	for (size_t i = 0; i < set->count; i++)
+		ranges[i] = DatumGetRangeTypeP(interval_to_range(set->items[i]));
+	return MultirangeTypePGetDatum(make_multirange(TSTZMULTIRANGEOID,
+												   lookup_type_cache(TSTZRANGEOID,
+																	 TYPECACHE_RANGE_INFO),
+												   set->count, ranges));
+}
+
+/* Add the members of a tstzmultirange to a set, and coalesce it. */
+void
+multirange_to_interval_set(const MultirangeType *given, IntervalSet *set)
+{
+	TypeCacheEntry *typcache = lookup_type_cache(TSTZRANGEOID,
+												 TYPECACHE_RANGE_INFO);
+
+	for (uint32 i = 0; i < given->rangeCount; i++)
+	{
+		RangeType  *range = multirange_get_range(typcache, given, i);
+		TimeInterval interval;
+
+		CHECK_FOR_INTERRUPTS();
+		if (range_to_interval(range, &interval))
+			interval_set_merge(set, interval);
+		pfree(range);
+	}
+	interval_set_coalesce(set);
 }
 
 /* A range as it stands in messages: ISO, in the session's time zone. */

@@ -8,7 +8,9 @@
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "interval.h"
+#include "utils/array.h"
 #include "utils/jsonb.h"
+#include "utils/multirangetypes.h"
 #include "utils/rangetypes.h"
 
 /* in bytes */
@@ -28,6 +30,7 @@ extern bool argument_flag(FunctionCallInfo fcinfo, int argno);
 /* Checking; the label is the argument's name */
 extern void check_name(const char *name, const char *label);
 extern void check_role_name(const char *role, const char *label);
+extern void check_source_names(ArrayType *names);
 extern int64 check_duration(const Interval *given, const char *label);
 extern Jsonb *check_details(struct varlena *given);
 extern TimeInterval check_interval(RangeType *range);
@@ -39,6 +42,9 @@ extern char *text_to_short_cstring(Datum given);
 extern bool range_to_interval(RangeType *range, TimeInterval *result);
 extern Datum empty_range(void);
 extern Datum interval_to_range(TimeInterval interval);
+extern Datum interval_set_to_multirange(const IntervalSet *set);
+extern void multirange_to_interval_set(const MultirangeType *given,
+									   IntervalSet *set);
 extern char *show_interval(TimeInterval interval);
 
 extern int control_character(const char *string);

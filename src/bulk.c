@@ -63,10 +63,11 @@ bulk_begin(const PartitionCall *call, AccessLock lock, const char *done,
 	bulk->last_progress = GetCurrentTimestamp();
 }
 
-/* Write the events of a batch, and count them. */
+/* Write the events of a batch, which was in these states, and count them. */
 void
 bulk_record(Bulk *bulk, const char *what, const char *holder,
-			const char *reason, Jsonb *details, const IntervalSet *changed)
+			const char *reason, Jsonb *details, const IntervalSet *changed,
+			const StateBefore *states)
 {
 	Event		event = {
 		.event = what, .access = &bulk->access, .at = bulk->claim.now,
@@ -75,7 +76,7 @@ bulk_record(Bulk *bulk, const char *what, const char *holder,
 
 	if (changed->count == 0)
 		return;
-	bulk->last_event = history_record_many(&event, changed->items,
+	bulk->last_event = history_record_many(&event, changed->items, states,
 										   changed->count);
 	if (bulk->recorded == 0)
 		bulk->extent = changed->items[0];
@@ -377,6 +378,18 @@ keep_changed(const Bulk *bulk, Batch *batch)
 	batch->count = kept;
 }
 
+/* The states that the partitions of a batch were in when they were read */
+static StateBefore *
+states_of(const Batch *batch)
+{
+	StateBefore *states = palloc_extended(Max(batch->count, 1) * sizeof(StateBefore),
+										  MCXT_ALLOC_HUGE);
+
+	for (size_t i = 0; i < batch->count; i++)
+		states[i] = partition_state(&batch->items[i]);
+	return states;
+}
+
 /* Locking and failing */
 
 typedef struct LockWork
@@ -463,11 +476,11 @@ lock_work(Bulk *bulk, Batch *batch, void *arg)
 	row.change = "take_over";
 	put_locks(bulk, &taken_over, &row);
 	bulk_record(bulk, "take_over", bulk->claim.holder, work->reason, NULL,
-				&batch->taken_over);
+				&batch->taken_over, states_of(&taken_over));
 	row.change = "lock";
 	put_locks(bulk, batch, &row);
 	bulk_record(bulk, "lock", bulk->claim.holder, work->reason, NULL,
-				&batch->changed);
+				&batch->changed, states_of(batch));
 }
 
 /*
@@ -519,7 +532,7 @@ fail_work(Bulk *bulk, Batch *batch, void *arg)
 	keep_changed(bulk, batch);
 	put_locks(bulk, batch, &row);
 	bulk_record(bulk, "fail", bulk->claim.holder, reason, NULL,
-				&batch->changed);
+				&batch->changed, states_of(batch));
 }
 
 /*
@@ -577,6 +590,8 @@ static void
 record_news(Bulk *bulk, const Batch *batch, Jsonb *details)
 {
 	IntervalSet news = {0};
+	StateBefore *states = palloc_extended(Max(batch->count, 1) * sizeof(StateBefore),
+										  MCXT_ALLOC_HUGE);
 
 	for (size_t i = 0; details != NULL && i < batch->count; i++)
 	{
@@ -584,9 +599,13 @@ record_news(Bulk *bulk, const Batch *batch, Jsonb *details)
 
 		if (transition_allow(&bulk->claim, partition) == VERDICT_NOTHING &&
 			partition_has_news(&bulk->access, partition, details))
+		{
+			states[news.count] = partition_state(partition);
 			interval_set_add(&news, partition->during);
+		}
 	}
-	bulk_record(bulk, "unlock", bulk->claim.holder, NULL, details, &news);
+	bulk_record(bulk, "unlock", bulk->claim.holder, NULL, details, &news,
+				states);
 	bulk->changed -= news.count;
 }
 
@@ -602,7 +621,7 @@ unlock_work(Bulk *bulk, Batch *batch, void *arg)
 						  bulk->claim.holder, bulk->claim.now);
 	collect_instants(work, batch, true);
 	bulk_record(bulk, "unlock", bulk->claim.holder, NULL, work->details,
-				&batch->changed);
+				&batch->changed, states_of(batch));
 }
 
 /* Add to the provider's spans, or cut out of them, what a call changed. */
@@ -670,7 +689,7 @@ retire_work(Bulk *bulk, Batch *batch, void *arg)
 	row_delete_many(batch->table, tids, batch->count);
 	collect_instants(arg, batch, false);
 	bulk_record(bulk, "retire", bulk->claim.named ? bulk->claim.holder : NULL,
-				NULL, NULL, &batch->changed);
+				NULL, NULL, &batch->changed, states_of(batch));
 }
 
 /*

@@ -31,7 +31,7 @@ extern void bulk_begin(const PartitionCall *call, AccessLock lock,
 					   const char *done, Bulk *bulk);
 extern void bulk_record(Bulk *bulk, const char *what, const char *holder,
 						const char *reason, Jsonb *details,
-						const IntervalSet *changed);
+						const IntervalSet *changed, const StateBefore *states);
 extern void bulk_progress(Bulk *bulk);
 extern void bulk_notify(const Bulk *bulk, const char *what);
 

@@ -52,6 +52,7 @@
 
 PG_FUNCTION_INFO_V1(day_range);
 PG_FUNCTION_INFO_V1(step_ranges);
+PG_FUNCTION_INFO_V1(_is_calendar);
 
 /* From 1970 to 2000 */
 #define UNIX_TO_POSTGRES \
@@ -66,6 +67,9 @@ PG_FUNCTION_INFO_V1(step_ranges);
 
 /* Later than any timestamp, and far from where additions overflow */
 #define NEVER				(INT64CONST(1) << 60)
+
+/* Steps longer than some 270 years are walked one by one. */
+#define LONG_STEP_DAYS		INT64CONST(100000)
 
 /* A multiple of 400 years that makes all years positive */
 #define YEARS_BEFORE		4800
@@ -150,13 +154,9 @@ first_instant(pg_tz *zone, int64 day)
 	return clock_first(&clock, day, 0);
 }
 
-/*
- * A time zone by its name (NULL: UTC).
- *
- * Errors: 22023.
- */
+/* A time zone by its name (NULL: UTC), or NULL */
 static pg_tz *
-find_zone(const char *name)
+known_zone(const char *name)
 {
 	pg_tz	   *zone = NULL;
 
@@ -164,7 +164,20 @@ find_zone(const char *name)
 		name = "UTC";
 	if (!looks_like_token(name))
 		zone = pg_tzset(name);
-	if (zone == NULL || !pg_tz_acceptable(zone))
+	return zone != NULL && pg_tz_acceptable(zone) ? zone : NULL;
+}
+
+/*
+ * The same.
+ *
+ * Errors: 22023 (there is none of the name).
+ */
+static pg_tz *
+find_zone(const char *name)
+{
+	pg_tz	   *zone = known_zone(name);
+
+	if (zone == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
@@ -180,6 +193,35 @@ is_plain(const Interval *step)
 	return step->month == 0 && step->day == 0;
 }
 
+/* Is it finite, and positive in every field that is not zero? */
+static bool
+is_step(const Interval *step)
+{
+	return !INTERVAL_NOT_FINITE(step) &&
+		step->month >= 0 && step->day >= 0 && step->time >= 0 &&
+		(!is_plain(step) || step->time > 0);
+}
+
+static void
+calendar_set(Calendar *calendar, const Interval *step, pg_tz *zone, int64 start)
+{
+	Clock		clock = {.zone = zone};
+	int64		second = floor_divide(start, USECS_PER_SEC);
+	int64		day;
+
+	calendar->start = start;
+	calendar->step = *step;
+	calendar->zone = zone;
+
+	clock_read(&clock, second);
+	day = floor_divide(second + clock.offset, SECS_PER_DAY);
+	calendar->day = (int) (day + POSTGRES_EPOCH_JDATE);
+	calendar->time_of_day = (second + clock.offset - day * SECS_PER_DAY) *
+		USECS_PER_SEC + (start - second * USECS_PER_SEC);
+	if (first_instant(calendar->zone, calendar->day) == start)
+		calendar->time_of_day = 0;
+}
+
 /*
  * Steps in a time zone (NULL: UTC), counted from a start.
  *
@@ -189,30 +231,32 @@ void
 calendar_init(Calendar *calendar, const Interval *step, const char *time_zone,
 			  int64 start)
 {
-	Clock		clock = {.zone = find_zone(time_zone)};
-	int64		second = floor_divide(start, USECS_PER_SEC);
-	int64		day;
+	pg_tz	   *zone = find_zone(time_zone);
 
-	if (INTERVAL_NOT_FINITE(step) ||
-		step->month < 0 || step->day < 0 || step->time < 0 ||
-		(is_plain(step) && step->time == 0))
+	if (!is_step(step))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
 				 errmsg("step must be a positive interval"),
 				 errdetail("No field of a step may be negative or infinite."),
 				 errhint("For example '1 hour', '1 day' or '1 month'.")));
-	calendar->start = start;
-	calendar->step = *step;
-	calendar->zone = clock.zone;
+	calendar_set(calendar, step, zone, start);
+}
 
-	clock_read(&clock, second);
-	day = floor_divide(second + clock.offset, SECS_PER_DAY);
-	calendar->day = (int) (day + POSTGRES_EPOCH_JDATE);
-	calendar->time_of_day = (second + clock.offset - day * SECS_PER_DAY) *
-		USECS_PER_SEC + (start - second * USECS_PER_SEC);
-	if (first_instant(calendar->zone, calendar->day) == start)
-		calendar->time_of_day = 0;
+/*
+ * The same of what was stored earlier; false: its steps cannot be told.  A
+ * server may be updated, or a dump restored to one, that does not know the zone.
+ */
+bool
+calendar_init_stored(Calendar *calendar, const Interval *step,
+					 const char *time_zone, int64 start)
+{
+	pg_tz	   *zone = known_zone(time_zone);
+
+	if (zone == NULL || !is_step(step) || TIMESTAMP_NOT_FINITE(start))
+		return false;
+	calendar_set(calendar, step, zone, start);
+	return true;
 }
 
 /*
@@ -336,13 +380,24 @@ walk_day(const CalendarWalk *walk)
 		walk->days;
 }
 
+/* The bound that a walk is at, where steps are not plain; or INTERVAL_MAX */
+static int64
+bound_here(CalendarWalk *walk)
+{
+	int64		day = walk_day(walk);
+	int64		instant;
+
+	if (day > TIMESTAMP_END_JULIAN + FARTHEST_DAYS)
+		return INTERVAL_MAX;
+	instant = clock_first(&walk->clock, day, walk->calendar->time_of_day);
+	return bound_after(instant, walk->length);
+}
+
 /* The next bound, or INTERVAL_MAX where it lies beyond the last timestamp */
 static int64
 next_bound(CalendarWalk *walk)
 {
 	const Calendar *calendar = walk->calendar;
-	int64		day;
-	int64		instant;
 
 	/* From bound to bound: all of them together may be too long to count. */
 	if (is_plain(&calendar->step))
@@ -351,11 +406,7 @@ next_bound(CalendarWalk *walk)
 		return INTERVAL_MAX;
 	walk->months += calendar->step.month;
 	walk->days += calendar->step.day;
-	day = walk_day(walk);
-	if (day > TIMESTAMP_END_JULIAN + FARTHEST_DAYS)
-		return INTERVAL_MAX;
-	instant = clock_first(&walk->clock, day, calendar->time_of_day);
-	return bound_after(instant, walk->length);
+	return bound_here(walk);
 }
 
 /*
@@ -373,6 +424,61 @@ calendar_walk_next(CalendarWalk *walk, int64 end, TimeInterval *step)
 	while (walk->bound == step->start);
 	step->end = walk->bound;
 	return true;
+}
+
+/*
+ * Leap on to a bound at or before an instant, and near it, where that is further
+ * on than the walk is.
+ *
+ * A plain step says which one.  Else no step is longer by the clock than it is
+ * with months of 31 days, and no clock is further from UTC than
+ * FARTHEST_OFFSET; so many such steps as lie between the start and the instant,
+ * less what clocks may differ by and a date that is skipped, do not lead
+ * beyond it.
+ */
+static void
+leap(CalendarWalk *walk, int64 instant)
+{
+	const Interval *step = &walk->calendar->step;
+	int64		days = step->month * INT64CONST(31) + step->day;
+	int64		distance;
+	int64		count;
+
+	if (is_plain(step))
+	{
+		walk->bound += (int64) (((uint64) instant - (uint64) walk->bound) /
+								(uint64) step->time * (uint64) step->time);
+		return;
+	}
+	/* Of steps that are this long there are few. */
+	if (days > LONG_STEP_DAYS || step->time > LONG_STEP_DAYS * USECS_PER_DAY)
+		return;
+	distance = instant - walk->calendar->start -
+		(2 * FARTHEST_DAYS + 2) * USECS_PER_DAY;
+	count = distance / (days * USECS_PER_DAY + step->time);
+	if (distance < 0 || count * step->month < walk->months ||
+		count * step->day < walk->days)
+		return;
+	walk->months = count * step->month;
+	walk->days = count * step->day;
+	walk->length = count * step->time;
+	walk->bound = bound_here(walk);
+}
+
+/*
+ * The step that holds an instant, which may not lie before the start.  From
+ * call to call instants may not fall.  The step is what the last call gave
+ * ({0, 0} before the first).
+ */
+void
+calendar_walk_to(CalendarWalk *walk, int64 instant, TimeInterval *step)
+{
+	if (instant < step->end && step->start < step->end)
+		return;
+	if (walk->bound < instant)
+		leap(walk, instant);
+	while (calendar_walk_next(walk, INTERVAL_MAX, step) && step->end <= instant)
+		CHECK_FOR_INTERRUPTS();
 }
 
 /*
@@ -476,4 +582,20 @@ step_ranges(PG_FUNCTION_ARGS)
 	if (!calendar_walk_next(&ranges->walk, ranges->end, &step))
 		SRF_RETURN_DONE(call);
 	SRF_RETURN_NEXT(call, interval_to_range(step));
+}
+
+/*
+ * _is_calendar(step interval, start_at timestamptz, time_zone text)
+ *		returns boolean: can the steps of a stored calendar be told?
+ *
+ * Errors: none.
+ */
+Datum
+_is_calendar(PG_FUNCTION_ARGS)
+{
+	Calendar	calendar;
+
+	PG_RETURN_BOOL(calendar_init_stored(&calendar, PG_GETARG_INTERVAL_P(0),
+										text_to_cstring(PG_GETARG_TEXT_PP(2)),
+										PG_GETARG_TIMESTAMPTZ(1)));
 }

@@ -61,6 +61,10 @@ static const struct
 	[COVERAGE_BY_KEY] = {"coverage", "coverage_pkey"},
 	[EVENT_BY_ID] = {"event", "event_pkey"},
 	[EVENT_BY_PARTITION] = {"event", "event_details_idx"},
+	[EVENT_BY_TRANSACTION] = {"event", "event_xid_idx"},
+	[EVENT_BY_CHANGE] = {"event", "event_change_idx"},
+	[EVENT_BY_DURING] = {"event", "event_during_idx"},
+	[REGISTRY_BY_ID] = {"registry", "registry_pkey"},
 };
 
 /* InvalidOid: not known, or not any more */
@@ -173,7 +177,7 @@ catalog_open_table(CatalogIndex which, LOCKMODE mode)
 		Oid			oid = relation_oid(names[which].table);
 
 		/* One that the version of the extension has not got yet is not lost. */
-		if (!OidIsValid(oid) && which != SOURCE_BY_NAME)
+		if (!OidIsValid(oid) && which != EVENT_BY_ID)
 			catalog_check_version();
 		if (!OidIsValid(oid))
 			ereport(ERROR,
@@ -195,11 +199,11 @@ catalog_open_table(CatalogIndex which, LOCKMODE mode)
 void
 catalog_check_version(void)
 {
-	Relation	table = catalog_open_table(SOURCE_BY_NAME, AccessShareLock);
+	Relation	table = catalog_open_table(EVENT_BY_ID, AccessShareLock);
 	int			natts = RelationGetNumberOfAttributes(table);
 
 	table_close(table, NoLock);
-	if (natts != Natts_source)
+	if (natts != Natts_event)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the extension partition_registry is not of the version of its library"),
@@ -213,6 +217,8 @@ open_index(CatalogIndex which, LOCKMODE mode)
 	{
 		Oid			oid = relation_oid(names[which].index);
 
+		if (!OidIsValid(oid))
+			catalog_check_version();
 		if (!OidIsValid(oid))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -321,6 +327,14 @@ time_key(ScanKey key, int column, StrategyNumber strategy, int64 value)
 				TimestampTzGetDatum(value));
 }
 
+static void
+xid_key(ScanKey key, int column, StrategyNumber strategy, uint64 value)
+{
+	ScanKeyInit(key, column, strategy,
+				strategy == BTLessStrategyNumber ? F_XID8LT : F_XID8GE,
+				UInt64GetDatum(value));
+}
+
 /* SOURCE_BY_NAME: a text; SOURCE_BY_TOKEN, SOURCE_BY_OLD_TOKEN: a digest */
 void
 catalog_seek_source(CatalogScan *scan, Datum name_or_digest)
@@ -360,9 +374,9 @@ catalog_seek_number(CatalogScan *scan, int64 number)
 	seek(scan, keys, 1);
 }
 
-/* Any index: from its end, backward */
+/* Any index: a walk through all of it */
 void
-catalog_seek_last(CatalogScan *scan)
+catalog_seek_all(CatalogScan *scan)
 {
 	seek(scan, NULL, 0);
 }
@@ -482,6 +496,54 @@ catalog_seek_details(CatalogScan *scan, int32 provider_id,
 	seek(scan, keys, 3);
 }
 
+/* EVENT_BY_DURING: the events of a source that are of no partition */
+void
+catalog_seek_events_of_source(CatalogScan *scan, int32 source_id)
+{
+	ScanKeyData keys[2];
+
+	int4_key(&keys[0], Key_group, BTEqualStrategyNumber, source_id);
+	ScanKeyEntryInitialize(&keys[1], SK_ISNULL | SK_SEARCHNULL,
+						   Key_length_class, InvalidStrategy, InvalidOid,
+						   InvalidOid, InvalidOid, (Datum) 0);
+	seek(scan, keys, 2);
+}
+
+/* EVENT_BY_ID: those from a number on */
+void
+catalog_seek_events(CatalogScan *scan, int64 first)
+{
+	ScanKeyData keys[1];
+
+	ScanKeyInit(&keys[0], Key_number, BTGreaterEqualStrategyNumber, F_INT8GE,
+				Int64GetDatum(first));
+	seek(scan, keys, 1);
+}
+
+/* EVENT_BY_TRANSACTION: those of the transactions from one to below another */
+void
+catalog_seek_transactions(CatalogScan *scan, uint64 from, uint64 below)
+{
+	ScanKeyData keys[2];
+
+	xid_key(&keys[0], Key_transaction_xid, BTGreaterEqualStrategyNumber, from);
+	xid_key(&keys[1], Key_transaction_xid, BTLessStrategyNumber, below);
+	seek(scan, keys, 2);
+}
+
+/* EVENT_BY_CHANGE: those of a source, of such transactions */
+void
+catalog_seek_changes(CatalogScan *scan, int32 source_id, uint64 from,
+					 uint64 below)
+{
+	ScanKeyData keys[3];
+
+	int4_key(&keys[0], Key_change_source_id, BTEqualStrategyNumber, source_id);
+	xid_key(&keys[1], Key_change_xid, BTGreaterEqualStrategyNumber, from);
+	xid_key(&keys[2], Key_change_xid, BTLessStrategyNumber, below);
+	seek(scan, keys, 3);
+}
+
 /* The next index entry, whether its row is visible or not. */
 bool
 catalog_next_entry(CatalogScan *scan, ScanDirection direction)
@@ -537,6 +599,18 @@ catalog_entry_value(CatalogScan *scan, int key_column)
 	return result;
 }
 
+/* False for null, and *time is 0 then */
+bool
+catalog_entry_time(CatalogScan *scan, int key_column, TimestampTz *time)
+{
+	bool		isnull;
+	Datum		value = index_getattr(scan->scan->xs_itup, key_column,
+									  scan->scan->xs_itupdesc, &isnull);
+
+	*time = isnull ? 0 : DatumGetTimestampTz(value);
+	return !isnull;
+}
+
 /* The interval of the current entry of an index by overlap */
 TimeInterval
 catalog_entry_interval(CatalogScan *scan)
@@ -570,13 +644,21 @@ catalog_row_value(CatalogScan *scan, int attnum, bool *isnull)
 	return slot_getattr(scan->slot, attnum, isnull);
 }
 
-/* The same of a column that is never null */
+/* The same of columns that are never null */
 int32
 catalog_row_int32(CatalogScan *scan, int attnum)
 {
 	bool		isnull;
 
 	return DatumGetInt32(catalog_row_value(scan, attnum, &isnull));
+}
+
+int64
+catalog_row_int64(CatalogScan *scan, int attnum)
+{
+	bool		isnull;
+
+	return DatumGetInt64(catalog_row_value(scan, attnum, &isnull));
 }
 
 /* A copy; NULL for null */

@@ -124,8 +124,21 @@ typedef enum EventColumn
 	Anum_event_timeline,
 	Anum_event_credential,
 	Anum_event_details,
-	Natts_event = Anum_event_details
+	Anum_event_state_before,
+	Anum_event_length_class,
+	Natts_event = Anum_event_length_class
 } EventColumn;
+
+typedef enum RegistryColumn
+{
+	Anum_registry_id = 1,
+	Anum_registry_created_at,
+	Anum_registry_history_since,
+	Anum_registry_purged_id,
+	Anum_registry_purged_xid,
+	Anum_registry_purged_system,
+	Natts_registry = Anum_registry_purged_system
+} RegistryColumn;
 
 /* An index, and with it its table */
 typedef enum CatalogIndex
@@ -141,10 +154,14 @@ typedef enum CatalogIndex
 	LOCK_BY_KEY,
 	COVERAGE_BY_KEY,
 	EVENT_BY_ID,
-	EVENT_BY_PARTITION			/* those with details */
+	EVENT_BY_PARTITION,			/* those with details */
+	EVENT_BY_TRANSACTION,
+	EVENT_BY_CHANGE,			/* those that may change data */
+	EVENT_BY_DURING,
+	REGISTRY_BY_ID
 } CatalogIndex;
 
-#define CATALOG_INDEXES (EVENT_BY_PARTITION + 1)
+#define CATALOG_INDEXES (REGISTRY_BY_ID + 1)
 
 /* The columns of each index, in their order */
 
@@ -167,7 +184,7 @@ typedef enum ProviderKey		/* PROVIDER_BY_NAME */
 
 /*
  * Intervals by overlap: PENDING_BY_KEY and PARTITION_BY_KEY, whose group is a
- * provider, and LOCK_BY_KEY, whose group is a source
+ * provider, LOCK_BY_KEY and EVENT_BY_DURING, whose group is a source
  */
 typedef enum OverlapKey
 {
@@ -193,6 +210,20 @@ typedef enum DetailsKey			/* EVENT_BY_PARTITION */
 	Key_details_end_at,
 	Key_details_event_id
 } DetailsKey;
+
+typedef enum TransactionKey		/* EVENT_BY_TRANSACTION */
+{
+	Key_transaction_xid = 1,
+	Key_transaction_event_id
+} TransactionKey;
+
+typedef enum ChangeKey			/* EVENT_BY_CHANGE */
+{
+	Key_change_source_id = 1,
+	Key_change_xid,
+	Key_change_start_at,
+	Key_change_end_at
+} ChangeKey;
 
 typedef struct CatalogScan
 {
@@ -221,7 +252,7 @@ extern void catalog_seek_source(CatalogScan *scan, Datum name_or_digest);
 extern void catalog_seek_provider(CatalogScan *scan, int32 source_id,
 								  const char *name);
 extern void catalog_seek_number(CatalogScan *scan, int64 number);
-extern void catalog_seek_last(CatalogScan *scan);
+extern void catalog_seek_all(CatalogScan *scan);
 extern void catalog_seek_partition(CatalogScan *scan, int32 provider_id,
 								   TimeInterval during);
 extern void catalog_seek_partitions_after(CatalogScan *scan, int32 provider_id,
@@ -240,16 +271,25 @@ extern void catalog_seek_spans_of(CatalogScan *scan, int32 source_id,
 								  StrategyNumber strategy, int32 provider_id);
 extern void catalog_seek_details(CatalogScan *scan, int32 provider_id,
 								 TimeInterval during);
+extern void catalog_seek_events_of_source(CatalogScan *scan, int32 source_id);
+extern void catalog_seek_events(CatalogScan *scan, int64 first);
+extern void catalog_seek_transactions(CatalogScan *scan, uint64 from,
+									  uint64 below);
+extern void catalog_seek_changes(CatalogScan *scan, int32 source_id,
+								 uint64 from, uint64 below);
 
 extern bool catalog_next_entry(CatalogScan *scan, ScanDirection direction);
 extern bool catalog_fetch_row(CatalogScan *scan);
 extern bool catalog_entry_visible(CatalogScan *scan);
 extern bool catalog_next_row(CatalogScan *scan, ScanDirection direction);
 extern Datum catalog_entry_value(CatalogScan *scan, int key_column);
+extern bool catalog_entry_time(CatalogScan *scan, int key_column,
+							   TimestampTz *time);
 extern TimeInterval catalog_entry_interval(CatalogScan *scan);
 extern TimeInterval catalog_row_interval(CatalogScan *scan);
 extern Datum catalog_row_value(CatalogScan *scan, int attnum, bool *isnull);
 extern int32 catalog_row_int32(CatalogScan *scan, int attnum);
+extern int64 catalog_row_int64(CatalogScan *scan, int attnum);
 extern char *catalog_row_text(CatalogScan *scan, int attnum);
 extern bool catalog_row_time(CatalogScan *scan, int attnum, TimestampTz *time);
 extern void catalog_end(CatalogScan *scan);

@@ -121,4 +121,13 @@
 	pushJsonbValue(state, token, value)
 #endif
 
+/* From 16 on, one argument more: whether to copy what is not by value. */
+#if PG_VERSION_NUM >= 160000
+#define tuplesort_getdatum_compat(state, forward, value, isnull) \
+	tuplesort_getdatum(state, forward, false, value, isnull, NULL)
+#else
+#define tuplesort_getdatum_compat(state, forward, value, isnull) \
+	tuplesort_getdatum(state, forward, value, isnull, NULL)
+#endif
+
 #endif							/* PARTREG_COMPAT_H */

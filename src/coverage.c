@@ -238,6 +238,15 @@ coverage_reach_any(CoverageScan *coverage, int64 from, int64 limit)
 	return reach;
 }
 
+/* The last of a provider's spans that begin before an instant; false: none. */
+bool
+coverage_last_before(CoverageScan *coverage, int32 provider_id, int64 instant,
+					 TimeInterval *span)
+{
+	seek_spans(coverage, provider_id, BTLessStrategyNumber, instant);
+	return next_span(coverage, BackwardScanDirection, span);
+}
+
 /*
  * Append the spans of a provider (0: of all) that overlap a window, whole, to
  * a set, which is coalesced afterwards only if the caller sees to it.

@@ -24,6 +24,8 @@ extern int64 coverage_reach_any(CoverageScan *coverage, int64 from,
 extern int64 coverage_reach(CoverageScan *coverage, int32 provider_id,
 							int64 from, int64 limit);
 extern bool coverage_fulfils(CoverageScan *coverage, const List *providers);
+extern bool coverage_last_before(CoverageScan *coverage, int32 provider_id,
+								 int64 instant, TimeInterval *span);
 extern void coverage_collect(CoverageScan *coverage, int32 provider_id,
 							 TimeInterval window, IntervalSet *spans);
 extern void coverage_end(CoverageScan *coverage);

@@ -9,12 +9,86 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/datetime.h"
+#include "utils/lsyscache.h"
 #include "utils/rangetypes.h"
+#include "utils/timestamp.h"
 
 #include "argument.h"
 #include "catalog.h"
 #include "compat.h"
 #include "effective.h"
+#include "statement.h"
+
+/* A bound in UTC; nothing for none */
+static void
+append_time(StringInfo text, int64 bound)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	char		buffer[MAXDATELEN + 1];
+
+	if (bound == INTERVAL_MIN || bound == INTERVAL_MAX)
+		return;
+	if (timestamp2tm(bound, NULL, &tm, &fsec, NULL, NULL) != 0)
+		elog(ERROR, "timestamp out of range");
+	tm.tm_isdst = 0;			/* or no offset is written */
+	EncodeDateTime(&tm, fsec, true, 0, NULL, USE_ISO_DATES, buffer);
+	appendStringInfoString(text, buffer);
+}
+
+/*
+ * An effective range as it stands in the details of an event: in UTC, whatever
+ * the session's settings, so that effective_parse() reads the same anywhere.
+ */
+char *
+effective_text(Datum range)
+{
+	TimeInterval effective;
+	StringInfoData text;
+
+	if (!range_to_interval(DatumGetRangeTypeP(range), &effective))
+		return pstrdup("empty");
+	initStringInfo(&text);
+	appendStringInfoChar(&text, effective.start == INTERVAL_MIN ? '(' : '[');
+	append_time(&text, effective.start);
+	appendStringInfoChar(&text, ',');
+	append_time(&text, effective.end);
+	appendStringInfoChar(&text, ')');
+	return text.data;
+}
+
+/* Read that back; false: it is empty. */
+bool
+effective_parse(const char *text, TimeInterval *effective)
+{
+	Oid			input;
+	Oid			typioparam;
+	Datum		range;
+
+	getTypeInputInfo(TSTZRANGEOID, &input, &typioparam);
+	range = OidInputFunctionCall(input, pstrdup(text), typioparam, -1);
+	return range_to_interval(DatumGetRangeTypeP(range), effective);
+}
+
+/* The effective range of a provider, whose row is locked, as that text */
+char *
+effective_lock(int32 provider_id)
+{
+	static Statement statement = {
+		"SELECT effective FROM partreg.provider WHERE id = $1 FOR UPDATE"
+	};
+	Parameters	parameters = {0};
+
+	param_int4(&parameters, provider_id);
+	if (statement_run(&statement, &parameters) == 0)
+		return NULL;
+	return effective_text(result_datum(0, 1));
+}
 
 static int
 by_provider_id(const ListCell *a, const ListCell *b)

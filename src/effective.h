@@ -18,6 +18,9 @@ typedef struct EffectiveProvider
 	TimeInterval asked;
 } EffectiveProvider;
 
+extern char *effective_text(Datum range);
+extern bool effective_parse(const char *text, TimeInterval *effective);
+extern char *effective_lock(int32 provider_id);
 extern List *effective_providers(int32 source_id, TimeInterval window,
 								 bool all, Snapshot snapshot);
 

@@ -8,6 +8,8 @@
  * unlocked, or, where there is none, one that says "missing".  Under the rule
  * "all" that is done for each provider that lacks something; what no provider
  * is required to supply and nobody has supplied is explained as under "any".
+ * There, what a provider's calendar expects is missing by its name, and only
+ * what no calendar expects by none.
  *
  * The same snapshot, the same spans and the same lock rows as in readiness.c,
  * so no row comes out if and only if the range is ready.
@@ -30,13 +32,14 @@
 #include "condition.h"
 #include "coverage.h"
 #include "effective.h"
+#include "expectation.h"
 #include "explain.h"
 #include "lockrow.h"
 
 PG_FUNCTION_INFO_V1(explain_readiness);
 PG_FUNCTION_INFO_V1(assert_ready);
 
-/* How many obstacles assert_ready names */
+/* How many obstacles the DETAIL of an error names */
 #define DETAIL_LINES	5
 
 /* A question and what has been found so far */
@@ -211,6 +214,74 @@ explain_registered(Explanation *explanation, PendingScan *scan,
 	}
 }
 
+static void
+explain_missing(Explanation *explanation, const char *provider_name,
+				const IntervalSet *missing)
+{
+	for (size_t i = 0; i < missing->count; i++)
+	{
+		Obstacle	obstacle = {0};
+
+		CHECK_FOR_INTERRUPTS();
+		obstacle.during = missing->items[i];
+		obstacle.state = OBSTACLE_MISSING;
+		obstacle.provider_name = provider_name;
+		add_obstacle(explanation, &obstacle);
+	}
+}
+
+/*
+ * Explain what nobody has registered: by the providers whose calendars expect
+ * it, and the rest by none.
+ */
+static void
+explain_expected(Explanation *explanation, const IntervalSet *missing)
+{
+	int32		source_id = explanation->source->id;
+	CatalogScan provider;
+	HoldingScan holding;
+	Expectation expectation;
+	IntervalSet expected = {0};
+	IntervalSet rest = {0};
+
+	if (missing->count == 0)
+		return;
+
+	holding_begin(&holding, explanation->snapshot);
+	catalog_begin(&provider, PROVIDER_BY_NAME, explanation->snapshot);
+	catalog_seek_provider(&provider, source_id, NULL);
+	while (catalog_next_row(&provider, ForwardScanDirection))
+	{
+		IntervalSet steps = {0};
+		IntervalSet here = {0};
+		char	   *name;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!expectation_read(&provider, &expectation))
+			continue;
+		expectation_missing(&expectation, &holding, source_id,
+							catalog_row_int32(&provider, Anum_provider_id),
+							explanation->window, &steps);
+		interval_set_intersect(&steps, missing, &here);
+		name = catalog_row_text(&provider, Anum_provider_name);
+		explain_missing(explanation, name, &here);
+		for (size_t i = 0; i < here.count; i++)
+			interval_set_merge(&expected, here.items[i]);
+		pfree(name);
+		interval_set_free(&steps);
+		interval_set_free(&here);
+		expectation_free(&expectation);
+	}
+	catalog_end(&provider);
+	holding_end(&holding);
+
+	interval_set_coalesce(&expected);
+	interval_set_subtract(missing, &expected, &rest);
+	explain_missing(explanation, NULL, &rest);
+	interval_set_free(&expected);
+	interval_set_free(&rest);
+}
+
 /*
  * Explain gaps: by what one provider has registered there, or, with none
  * given, by what anybody has; and the rest as missing.
@@ -238,16 +309,10 @@ explain_gaps(Explanation *explanation, const EffectiveProvider *provider,
 
 	interval_set_coalesce(&registered);
 	interval_set_subtract(gaps, &registered, &missing);
-	for (size_t i = 0; i < missing.count; i++)
-	{
-		Obstacle	obstacle = {0};
-
-		CHECK_FOR_INTERRUPTS();
-		obstacle.during = missing.items[i];
-		obstacle.state = OBSTACLE_MISSING;
-		obstacle.provider_name = provider == NULL ? NULL : provider->name;
-		add_obstacle(explanation, &obstacle);
-	}
+	if (provider != NULL)
+		explain_missing(explanation, provider->name, &missing);
+	else
+		explain_expected(explanation, &missing);
 	interval_set_free(&registered);
 	interval_set_free(&missing);
 }
@@ -375,6 +440,49 @@ explain_readiness(PG_FUNCTION_ARGS)
 }
 
 /*
+ * What keeps a window of a source from being ready, as the DETAIL of an error;
+ * NULL: nothing does.  *failed: is a failed partition in the way?
+ */
+char *
+explain_briefly(const Source *source, TimeInterval window, Snapshot snapshot,
+				bool *failed)
+{
+	ObstacleSort *obstacles = explain_source(source, window, snapshot);
+	Obstacle	obstacle;
+	StringInfoData detail;
+	uint64		count = 0;
+
+	initStringInfo(&detail);
+	*failed = false;
+	while (obstacles_next(obstacles, &obstacle))
+	{
+		*failed = *failed || obstacle.state == OBSTACLE_FAILED;
+		if (++count > DETAIL_LINES)
+			continue;
+		if (count > 1)
+			appendStringInfoChar(&detail, '\n');
+		obstacle_describe(&detail, &obstacle);
+	}
+	obstacles_end(obstacles);
+	if (count > DETAIL_LINES)
+		appendStringInfo(&detail, "\nand " UINT64_FORMAT " more",
+						 count - DETAIL_LINES);
+	return count > 0 ? detail.data : NULL;
+}
+
+/* The error of whoever asks for what is not ready */
+void
+raise_not_ready(const char *name, const char *detail, bool failed)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errcondition(failed ? "failed_upstream" : "not_ready"),
+			 errmsg("source \"%s\" is not ready", quotable(name)),
+			 errdetail_internal("%s", detail),
+			 errhint("partreg.explain_readiness() lists all obstacles.")));
+}
+
+/*
  * assert_ready(source_name text, during tstzrange)
  *		returns boolean: true, or an error
  *
@@ -388,39 +496,15 @@ assert_ready(PG_FUNCTION_ARGS)
 	Snapshot	snapshot = GetActiveSnapshot();
 	TimeInterval window;
 	Source		source;
-	ObstacleSort *obstacles;
-	Obstacle	obstacle;
-	StringInfoData detail;
-	uint64		count = 0;
-	bool		failed = false;
+	char	   *detail;
+	bool		failed;
 
 	argument_require(fcinfo, 0);
 	argument_require(fcinfo, 1);
 	window = check_interval(range);
 	source = source_find(name, snapshot);
-	obstacles = explain_source(&source, window, snapshot);
-
-	initStringInfo(&detail);
-	while (obstacles_next(obstacles, &obstacle))
-	{
-		failed = failed || obstacle.state == OBSTACLE_FAILED;
-		if (++count > DETAIL_LINES)
-			continue;
-		if (count > 1)
-			appendStringInfoChar(&detail, '\n');
-		obstacle_describe(&detail, &obstacle);
-	}
-	obstacles_end(obstacles);
-	if (count == 0)
-		PG_RETURN_BOOL(true);
-
-	if (count > DETAIL_LINES)
-		appendStringInfo(&detail, "\nand " UINT64_FORMAT " more",
-						 count - DETAIL_LINES);
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errcondition(failed ? "failed_upstream" : "not_ready"),
-			 errmsg("source \"%s\" is not ready", quotable(name)),
-			 errdetail_internal("%s", detail.data),
-			 errhint("partreg.explain_readiness() lists all obstacles.")));
+	detail = explain_briefly(&source, window, snapshot, &failed);
+	if (detail != NULL)
+		raise_not_ready(name, detail, failed);
+	PG_RETURN_BOOL(true);
 }

@@ -10,5 +10,9 @@
 
 extern ObstacleSort *explain_source(const Source *source, TimeInterval window,
 									Snapshot snapshot);
+extern char *explain_briefly(const Source *source, TimeInterval window,
+							 Snapshot snapshot, bool *failed);
+pg_noreturn extern void raise_not_ready(const char *name, const char *detail,
+										bool failed);
 
 #endif							/* PARTREG_EXPLAIN_H */

@@ -74,6 +74,14 @@ set_during(EventRow *row, const TimeInterval *during)
 {
 	set_value(row, Anum_event_start_at, TimestampTzGetDatum(during->start));
 	set_value(row, Anum_event_end_at, TimestampTzGetDatum(during->end));
+	set_value(row, Anum_event_length_class, Int16GetDatum(length_class(*during)));
+}
+
+static void
+set_state_before(EventRow *row, StateBefore state)
+{
+	if (state != STATE_NOT_REMEMBERED)
+		set_value(row, Anum_event_state_before, CharGetDatum((char) state));
 }
 
 /* All but the id, and the interval where there are many */
@@ -93,6 +101,7 @@ fill_row(const Event *event, EventRow *row)
 	set_text(row, Anum_event_provider_name, access->provider_name);
 	if (event->during != NULL)
 		set_during(row, event->during);
+	set_state_before(row, event->state_before);
 	set_value(row, Anum_event_at, TimestampTzGetDatum(event->at));
 	namestrcpy(actor, caller_name());
 	set_value(row, Anum_event_actor, NameGetDatum(actor));
@@ -128,6 +137,7 @@ typedef struct ManyEvents
 {
 	EventRow	row;
 	const TimeInterval *durings;
+	const StateBefore *states;
 	int64		last_id;
 } ManyEvents;
 
@@ -139,23 +149,25 @@ fill_one_of_many(void *arg, size_t n, Datum *values, bool *nulls)
 	events->last_id = sequence_draw(SEQUENCE_EVENT);
 	set_value(&events->row, Anum_event_id, Int64GetDatum(events->last_id));
 	set_during(&events->row, &events->durings[n]);
+	set_state_before(&events->row, events->states[n]);
 	memcpy(values, events->row.values, sizeof(events->row.values));
 	memcpy(nulls, events->row.nulls, sizeof(events->row.nulls));
 }
 
 /*
- * Write an event for each of some partitions, and notify of none; returns the
- * id of the last one.
+ * Write an event for each of some partitions, which were in these states, and
+ * notify of none; returns the id of the last one.
  */
 int64
 history_record_many(const Event *event, const TimeInterval *durings,
-					size_t count)
+					const StateBefore *states, size_t count)
 {
 	ManyEvents	events;
 
 	sequence_check(SEQUENCE_EVENT);
 	fill_row(event, &events.row);
 	events.durings = durings;
+	events.states = states;
 	events.last_id = 0;
 	row_insert_many(EVENT_BY_ID, count, fill_one_of_many, &events);
 	return events.last_id;
@@ -166,9 +178,9 @@ history_record_many(const Event *event, const TimeInterval *durings,
  * an instant; NULL: nothing.
  */
 Jsonb *
-history_details(int32 provider_id, TimeInterval during, TimestampTz since)
+history_details(int32 provider_id, TimeInterval during, TimestampTz since,
+				Snapshot snapshot)
 {
-	Snapshot	snapshot = latest_snapshot();
 	Jsonb	   *details = NULL;
 	CatalogScan scan;
 	TimestampTz at;
@@ -181,7 +193,38 @@ history_details(int32 provider_id, TimeInterval during, TimestampTz since)
 		details = DatumGetJsonbPCopy(catalog_row_value(&scan, Anum_event_details,
 													   &isnull));
 	catalog_end(&scan);
-	UnregisterSnapshot(snapshot);
+	return details;
+}
+
+static void
+append_name(StringInfo json, const char *key, const char *name)
+{
+	appendStringInfo(json, "\"%s\":", key);
+	if (name == NULL)
+		appendStringInfoString(json, "null");
+	else
+		escape_json(json, name);
+}
+
+/*
+ * The details of an event that changes what is asked for: what was it before,
+ * and what is it now?
+ */
+Jsonb *
+history_change(const char *what, const char *before, const char *after)
+{
+	StringInfoData json;
+	Jsonb	   *details;
+
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"%s\":{", what);
+	append_name(&json, "before", before);
+	appendStringInfoChar(&json, ',');
+	append_name(&json, "after", after);
+	appendStringInfoString(&json, "}}");
+	details = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
+												 CStringGetDatum(json.data)));
+	pfree(json.data);
 	return details;
 }
 
@@ -220,16 +263,6 @@ append_time(StringInfo json, const char *key, const int64 *time)
 						 tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
 }
 
-static void
-append_name(StringInfo json, const char *key, const char *name)
-{
-	appendStringInfo(json, ",\"%s\":", key);
-	if (name == NULL)
-		appendStringInfoString(json, "null");
-	else
-		escape_json(json, name);
-}
-
 /*
  * Notify of an event, or of `count` of them (0: of a single one).
  */
@@ -245,7 +278,9 @@ history_notify(const Event *event, int64 event_id, int64 count)
 
 	initStringInfo(&json);
 	appendStringInfo(&json, "{\"v\":1,\"event\":\"%s\"", event->event);
+	appendStringInfoChar(&json, ',');
 	append_name(&json, "source", event->access->source_name);
+	appendStringInfoChar(&json, ',');
 	append_name(&json, "provider", event->access->provider_name);
 	append_time(&json, "start", during == NULL ? NULL : &during->start);
 	append_time(&json, "end", during == NULL ? NULL : &during->end);

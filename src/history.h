@@ -9,6 +9,7 @@
 #include "datatype/timestamp.h"
 #include "interval.h"
 #include "utils/jsonb.h"
+#include "utils/snapshot.h"
 
 /* Setting partreg.notify */
 typedef enum NotifyLevel
@@ -20,11 +21,25 @@ typedef enum NotifyLevel
 
 extern int	notify_level;
 
+/* What a partition was before an event: partreg.event.state_before */
+typedef enum StateBefore
+{
+	STATE_NOT_REMEMBERED = 0,	/* or of no partition */
+	STATE_ABSENT = 'n',
+	STATE_REGISTERED = 'r',
+	STATE_UNLOCKED = 'u',
+	STATE_LOCKED_AT_FIRST = 'l',	/* never unlocked */
+	STATE_FAILED_AT_FIRST = 'f',
+	STATE_LOCKED = 'L',
+	STATE_FAILED = 'F'
+} StateBefore;
+
 typedef struct Event
 {
 	const char *event;
 	const Access *access;
 	const TimeInterval *during; /* NULL: of no partition */
+	StateBefore state_before;
 	TimestampTz at;
 	const char *holder;			/* or NULL */
 	const char *reason;			/* or NULL */
@@ -34,10 +49,13 @@ typedef struct Event
 
 extern void history_record(const Event *event);
 extern int64 history_record_many(const Event *event,
-								 const TimeInterval *durings, size_t count);
+								 const TimeInterval *durings,
+								 const StateBefore *states, size_t count);
 extern void history_notify(const Event *event, int64 event_id, int64 count);
 extern Jsonb *history_details(int32 provider_id, TimeInterval during,
-							  TimestampTz since);
+							  TimestampTz since, Snapshot snapshot);
+extern Jsonb *history_change(const char *what, const char *before,
+							 const char *after);
 extern char *caller_name(void);
 
 #endif							/* PARTREG_HISTORY_H */

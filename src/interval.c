@@ -173,6 +173,17 @@ first_ending_after(const IntervalSet *set, int64 instant)
 }
 
 /*
+ * Does a member of a coalesced set overlap an interval?
+ */
+bool
+interval_set_overlaps(const IntervalSet *set, TimeInterval interval)
+{
+	size_t		i = first_ending_after(set, interval.start);
+
+	return i < set->count && set->items[i].start < interval.end;
+}
+
+/*
  * Append to `gaps` the parts of `whole` that a coalesced set does not hold.
  */
 void

@@ -88,6 +88,17 @@ partition_read_row(CatalogScan *scan, Partition *partition)
 	partition->unlocked_by = catalog_row_text(scan, Anum_partition_unlocked_by);
 }
 
+/* The state of a partition, as the event that changes it is to remember it */
+StateBefore
+partition_state(const Partition *partition)
+{
+	if (partition->lock == NULL)
+		return partition->pending ? STATE_REGISTERED : STATE_UNLOCKED;
+	if (partition->lock->failed)
+		return partition->pending ? STATE_FAILED_AT_FIRST : STATE_FAILED;
+	return partition->pending ? STATE_LOCKED_AT_FIRST : STATE_LOCKED;
+}
+
 /* Find a partition in one of the two tables and lock its row. */
 bool
 partition_lock_row(CatalogIndex which, int32 provider_id, TimeInterval during,
@@ -229,7 +240,7 @@ take_or_register(const Access *access, TimeInterval during,
 		TimestampTz now = GetCurrentTimestamp();
 		Event		event = {
 			.event = "register_partition", .access = access,
-			.during = &during, .at = now
+			.during = &during, .state_before = STATE_ABSENT, .at = now
 		};
 
 		if (partition_register(access, during, now))
@@ -366,7 +377,9 @@ record(const Change *change, const char *what, const char *reason,
 {
 	Event		event = {
 		.event = what, .access = &change->access,
-		.during = &change->during, .at = change->claim.now,
+		.during = &change->during,
+		.state_before = partition_state(&change->partition),
+		.at = change->claim.now,
 		.holder = change->claim.holder, .reason = reason, .details = details
 	};
 
@@ -473,12 +486,15 @@ bool
 partition_has_news(const Access *access, const Partition *partition,
 				   Jsonb *details)
 {
+	Snapshot	snapshot;
 	Jsonb	   *last;
 
 	if (details == NULL)
 		return false;
+	snapshot = latest_snapshot();
 	last = history_details(access->provider_id, partition->during,
-						   partition->unlocked_at);
+						   partition->unlocked_at, snapshot);
+	UnregisterSnapshot(snapshot);
 	return last == NULL ||
 		compareJsonbContainers(&last->root, &details->root) != 0;
 }

@@ -7,6 +7,7 @@
 
 #include "access.h"
 #include "fmgr.h"
+#include "history.h"
 #include "lockrow.h"
 #include "utils/jsonb.h"
 #include "utils/rangetypes.h"
@@ -43,6 +44,7 @@ extern char *partition_list_neighbours(const Access *access,
 									   TimeInterval during);
 extern void partition_compare_snapshots(const Access *access,
 										TimeInterval during);
+extern StateBefore partition_state(const Partition *partition);
 extern void partition_read_row(CatalogScan *scan, Partition *partition);
 extern bool partition_lock_row(CatalogIndex which, int32 provider_id,
 							   TimeInterval during, Partition *partition);

@@ -17,7 +17,6 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/multirangetypes.h"
 #include "utils/rangetypes.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -29,6 +28,7 @@
 #include "condition.h"
 #include "coverage.h"
 #include "effective.h"
+#include "readiness.h"
 #include "source.h"
 
 PG_FUNCTION_INFO_V1(check_readiness);
@@ -93,8 +93,9 @@ is_available(const Source *source, TimeInterval window, Snapshot snapshot)
 	return available;
 }
 
-static bool
-is_ready(const Source *source, TimeInterval window, Snapshot snapshot)
+/* Is a window of a source ready? */
+bool
+readiness_holds(const Source *source, TimeInterval window, Snapshot snapshot)
 {
 	return is_available(source, window, snapshot) &&
 		!is_blocked(source, window, snapshot);
@@ -119,7 +120,7 @@ check_readiness(PG_FUNCTION_ARGS)
 	argument_require(fcinfo, 1);
 	window = check_interval(range);
 	source = source_find(name, snapshot);
-	PG_RETURN_BOOL(is_ready(&source, window, snapshot));
+	PG_RETURN_BOOL(readiness_holds(&source, window, snapshot));
 }
 
 /*
@@ -141,7 +142,7 @@ check_readiness_between(PG_FUNCTION_ARGS)
 	window = interval_between(PG_GETARG_TIMESTAMPTZ(1),
 							  PG_GETARG_TIMESTAMPTZ(2));
 	source = source_find(name, snapshot);
-	PG_RETURN_BOOL(is_ready(&source, window, snapshot));
+	PG_RETURN_BOOL(readiness_holds(&source, window, snapshot));
 }
 
 /*
@@ -168,18 +169,7 @@ all_ready(PG_FUNCTION_ARGS)
 	argument_require(fcinfo, 1);
 	names = PG_GETARG_ARRAYTYPE_P(0);
 	window = check_interval(range);
-	if (ArrayGetNItems(ARR_NDIM(names), ARR_DIMS(names)) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errcondition("bad_argument"),
-				 errmsg("argument \"source_names\" must not be empty"),
-				 errhint("Name at least one source.")));
-	if (array_contains_nulls(names))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errcondition("bad_argument"),
-				 errmsg("argument \"source_names\" must not contain nulls"),
-				 errhint("Leave them out, for example with array_remove().")));
+	check_source_names(names);
 
 	iterator = array_create_iterator(names, 0, NULL);
 	while (array_iterate(iterator, &element, &isnull))
@@ -189,7 +179,7 @@ all_ready(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		source = source_find(name, snapshot);
-		ready = ready && is_ready(&source, window, snapshot);
+		ready = ready && readiness_holds(&source, window, snapshot);
 		pfree(name);
 	}
 	array_free_iterator(iterator);
@@ -305,21 +295,6 @@ find_available(const Source *source, TimeInterval window, Snapshot snapshot,
 	interval_set_subtract(&supplied, &lacking, available);
 }
 
-static Datum
-multirange_of(const IntervalSet *set)
-{
-	RangeType **ranges;
-
-	ranges = palloc_extended(Max(set->count, 1) * sizeof(RangeType *),
-							 MCXT_ALLOC_HUGE);
-	for (size_t i = 0; i < set->count; i++)
-		ranges[i] = DatumGetRangeTypeP(interval_to_range(set->items[i]));
-	return MultirangeTypePGetDatum(make_multirange(TSTZMULTIRANGEOID,
-												   lookup_type_cache(TSTZRANGEOID,
-																	 TYPECACHE_RANGE_INFO),
-												   set->count, ranges));
-}
-
 /*
  * ready_ranges(source_name text, during tstzrange)
  *		returns tstzmultirange: the ready part of a range, which may be
@@ -353,5 +328,5 @@ ready_ranges(PG_FUNCTION_ARGS)
 	overlap_end(&locks);
 	interval_set_coalesce(&blocked);
 	interval_set_subtract(&available, &blocked, &ready);
-	PG_RETURN_DATUM(multirange_of(&ready));
+	PG_RETURN_DATUM(interval_set_to_multirange(&ready));
 }

@@ -134,7 +134,9 @@ register_partition(PG_FUNCTION_ARGS)
 	bool		if_not_exists;
 	Access		access;
 	TimeInterval during;
-	Event		event = {.event = "register_partition"};
+	Event		event = {
+		.event = "register_partition", .state_before = STATE_ABSENT
+	};
 	bool		is_new;
 
 	partition_read_call(fcinfo, 3, -1, &call);
@@ -295,6 +297,7 @@ register_partitions(PG_FUNCTION_ARGS)
 	Calendar	calendar;
 	CalendarWalk walk;
 	MemoryContext memory;
+	StateBefore *states;
 	bool		more = true;
 
 	partition_read_call(fcinfo, 4, -1, &call);
@@ -311,6 +314,9 @@ register_partitions(PG_FUNCTION_ARGS)
 	/* One time for all, so that they are alike in explain_readiness(). */
 	bulk.claim.now = GetCurrentTimestamp();
 
+	states = palloc(BATCH_SIZE * sizeof(StateBefore));
+	for (int i = 0; i < BATCH_SIZE; i++)
+		states[i] = STATE_ABSENT;
 	memory = AllocSetContextCreate(CurrentMemoryContext,
 								   "partreg batch of partitions",
 								   ALLOCSET_DEFAULT_SIZES);
@@ -326,7 +332,8 @@ register_partitions(PG_FUNCTION_ARGS)
 		leave_out_supplied(&bulk, &steps, false);
 		insert_steps(&bulk, &steps);
 		leave_out_supplied(&bulk, &steps, true);
-		bulk_record(&bulk, "register_partition", NULL, NULL, NULL, &steps);
+		bulk_record(&bulk, "register_partition", NULL, NULL, NULL, &steps,
+					states);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(memory);
 		bulk_progress(&bulk);

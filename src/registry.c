@@ -27,6 +27,7 @@
 #include "argument.h"
 #include "compat.h"
 #include "condition.h"
+#include "effective.h"
 #include "history.h"
 #include "namesake.h"
 #include "sequence.h"
@@ -91,14 +92,15 @@ param_trusted_role(Parameters *parameters, const char *role)
 	param_oid(parameters, MyDatabaseId);
 }
 
-/* An event of a source or provider as a whole */
+/* An event of a source or provider as a whole; details: NULL, if it has none */
 static void
-record(const char *what, const Access *access)
+record(const char *what, const Access *access, Jsonb *details)
 {
 	Event		event = {
 		.event = what,
 		.access = access,
-		.at = GetCurrentTimestamp()
+		.at = GetCurrentTimestamp(),
+		.details = details
 	};
 
 	history_record(&event);
@@ -184,7 +186,7 @@ register_source(PG_FUNCTION_ARGS)
 			token = made;
 	}
 	if (token != NULL)
-		record("register_source", &access);
+		record("register_source", &access, NULL);
 	else if (!if_not_exists)
 		namesake_refuse_source(access.source_name,
 							   "Its owner has the token; a lost one is replaced by partreg.reset_access_token().");
@@ -200,6 +202,7 @@ typedef struct NewProvider
 {
 	const char *role;
 	Datum		effective;
+	char	   *effective_before;	/* of one that is revived */
 	TokenDigest digest;
 } NewProvider;
 
@@ -229,7 +232,7 @@ insert_provider(const Access *access, const NewProvider *provider)
 
 /* Revive a provider; false: somebody else has, or it has another name now. */
 static bool
-revive_provider(const Access *access, const NewProvider *provider)
+revive_provider(const Access *access, NewProvider *provider)
 {
 	static Statement statement = {
 		"UPDATE partreg.provider"
@@ -241,6 +244,7 @@ revive_provider(const Access *access, const NewProvider *provider)
 	};
 	Parameters	parameters = {0};
 
+	provider->effective_before = effective_lock(access->provider_id);
 	param_int4(&parameters, access->provider_id);
 	param_text(&parameters, access->provider_name);
 	param_datum(&parameters, TSTZRANGEOID, provider->effective);
@@ -342,6 +346,12 @@ register_provider(PG_FUNCTION_ARGS)
 			.may_make_ready = revived
 		};
 
+		/* A new one was not asked for anything before. */
+		if (revived)
+			event.details = history_change("effective",
+										   provider.effective_before,
+										   effective_text(provider.effective));
+
 		history_record(&event);
 	}
 	else if (!if_not_exists)
@@ -421,7 +431,9 @@ set_readiness_rule(PG_FUNCTION_ARGS)
 	param_int4(&parameters, access.source_id);
 	param_text(&parameters, rule);
 	if (statement_run(&update_rule, &parameters) > 0)
-		record("change_rule", &access);
+		record("change_rule", &access,
+			   history_change("rule", strcmp(rule, "any") == 0 ? "all" : "any",
+							  rule));
 	write_end();
 	PG_RETURN_VOID();
 }
@@ -448,6 +460,8 @@ set_effective(PG_FUNCTION_ARGS)
 	char	   *provider_name;
 	RangeType  *effective;
 	char	   *token;
+	Datum		after;
+	char	   *before;
 
 	for (int i = 0; i < 3; i++)
 		argument_require(fcinfo, i);
@@ -460,9 +474,12 @@ set_effective(PG_FUNCTION_ARGS)
 	access_provider_by_source(source_name, provider_name, token,
 							  ACCESS_WITHDRAW, &access);
 	param_int4(&parameters, access.provider_id);
-	param_datum(&parameters, TSTZRANGEOID, check_effective(effective));
+	after = check_effective(effective);
+	param_datum(&parameters, TSTZRANGEOID, after);
+	before = effective_lock(access.provider_id);
 	if (statement_run(&update_effective, &parameters) > 0)
-		record("change_provider", &access);
+		record("change_provider", &access,
+			   history_change("effective", before, effective_text(after)));
 	write_end();
 	PG_RETURN_VOID();
 }
@@ -512,7 +529,7 @@ set_trusted_role(PG_FUNCTION_ARGS)
 	param_trusted_role(&parameters, role);
 	if (statement_run(of_provider ? &update_provider : &update_source,
 					  &parameters) > 0)
-		record("change_provider", &access);
+		record("change_provider", &access, NULL);
 	write_end();
 	PG_RETURN_VOID();
 }

@@ -91,7 +91,7 @@ greatest_number(Sequence which)
 
 	/* No snapshot of a transaction: it looks at entries, not at rows. */
 	catalog_begin(&scan, sequences[which].index, SnapshotAny);
-	catalog_seek_last(&scan);
+	catalog_seek_all(&scan);
 	if (catalog_next_entry(&scan, BackwardScanDirection))
 	{
 		Datum		number = catalog_entry_value(&scan, Key_number);

@@ -217,8 +217,8 @@ result_value(uint64 row, int column, bool *isnull)
 						 column, isnull);
 }
 
-static Datum
-result_not_null(uint64 row, int column)
+Datum
+result_datum(uint64 row, int column)
 {
 	bool		isnull;
 	Datum		value = result_value(row, column, &isnull);
@@ -230,7 +230,7 @@ result_not_null(uint64 row, int column)
 static TimestampTz
 result_time(uint64 row, int column)
 {
-	return DatumGetTimestampTz(result_not_null(row, column));
+	return DatumGetTimestampTz(result_datum(row, column));
 }
 
 /* Of two columns, the start and the end */

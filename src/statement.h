@@ -46,6 +46,7 @@ extern uint64 statement_run_latest(Statement *statement,
 extern bool statements_attempt(void (*attempt) (void *arg), void *arg,
 							   int tolerated);
 
+extern Datum result_datum(uint64 row, int column);
 extern TimeInterval result_interval(uint64 row, int column);
 extern char *result_text(uint64 row, int column);
 

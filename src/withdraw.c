@@ -22,10 +22,12 @@
 #include "compat.h"
 #include "condition.h"
 #include "coverage.h"
+#include "effective.h"
 #include "history.h"
 #include "lockrow.h"
 #include "partition.h"
 #include "row.h"
+#include "snapshot.h"
 #include "statement.h"
 #include "transition.h"
 #include "withdraw.h"
@@ -119,9 +121,26 @@ retire_partition(PG_FUNCTION_ARGS)
 	if (!partition.pending)
 		coverage_withdraw(&access, during);
 	event.holder = call.holder;
+	event.state_before = partition_state(&partition);
 	history_record(&event);
 	write_end();
 	PG_RETURN_BOOL(true);
+}
+
+/* Was a partition of a provider whose row is locked FOR UPDATE ever unlocked? */
+static bool
+is_supplied(int32 provider_id, TimeInterval during)
+{
+	Snapshot	snapshot = latest_snapshot();
+	CatalogScan scan;
+	bool		found;
+
+	catalog_begin(&scan, PARTITION_BY_KEY, snapshot);
+	catalog_seek_partition(&scan, provider_id, during);
+	found = catalog_next_row(&scan, ForwardScanDirection);
+	catalog_end(&scan);
+	UnregisterSnapshot(snapshot);
+	return found;
 }
 
 /*
@@ -145,6 +164,7 @@ revoke_provider(PG_FUNCTION_ARGS)
 		"        trusted_role_system = NULL, trusted_role_database = NULL,"
 		"        effective = effective * tstzrange(NULL, $2)"
 		" WHERE id = $1"
+		" RETURNING effective"
 	};
 	/* In the order of renewals, which do not lock the provider's row */
 	static Statement lock_locks = {
@@ -169,6 +189,8 @@ revoke_provider(PG_FUNCTION_ARGS)
 	Parameters	locks = {0};
 	TimeInterval *failed;
 	char	  **holders;
+	StateBefore *states;
+	char	   *effective_before;
 	uint64		n_failed;
 	MemoryContext memory;
 
@@ -192,7 +214,10 @@ revoke_provider(PG_FUNCTION_ARGS)
 	event.at = GetCurrentTimestamp();
 	param_int4(&provider, access.provider_id);
 	param_time(&provider, event.at);
+	effective_before = effective_lock(access.provider_id);
 	statement_run(&update_provider, &provider);
+	event.details = history_change("effective", effective_before,
+								   effective_text(result_datum(0, 1)));
 
 	lockrow_compare_snapshots(access.source_id, access.provider_id, always);
 	param_int4(&renewed, access.source_id);
@@ -206,14 +231,19 @@ revoke_provider(PG_FUNCTION_ARGS)
 							 MCXT_ALLOC_HUGE);
 	holders = palloc_extended(Max(n_failed, 1) * sizeof(char *),
 							  MCXT_ALLOC_HUGE);
+	states = palloc_extended(Max(n_failed, 1) * sizeof(StateBefore),
+							 MCXT_ALLOC_HUGE);
 	for (uint64 i = 0; i < n_failed; i++)
 	{
 		failed[i] = result_interval(i, 1);
 		holders[i] = result_text(i, 3);
+		states[i] = is_supplied(access.provider_id, failed[i]) ? STATE_LOCKED
+			: STATE_LOCKED_AT_FIRST;
 	}
 	history_record(&event);
 
 	event.event = "fail";
+	event.details = NULL;
 	event.reason = "provider revoked";
 	memory = AllocSetContextCreate(CurrentMemoryContext, "partreg event",
 								   ALLOCSET_SMALL_SIZES);
@@ -224,6 +254,7 @@ revoke_provider(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		event.during = &failed[i];
 		event.holder = holders[i];
+		event.state_before = states[i];
 		history_record(&event);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(memory);

@@ -355,6 +355,9 @@ class Source:
     def ready(self, i):
         return self.evaluate()[2][i]
 
+    def is_ready(self, start, end):
+        return all(self.ready(i) for i in self.instants(start, end))
+
     def explain(self, start, end, registered_at, lock_times):
         """The rows of explain_readiness.
 
@@ -585,7 +588,7 @@ class Registry:
         source.providers[provider_name] = Provider(
             provider_name, token, trusted_role, effective or Range(None, None))
         source.changed()
-        self.event(source, 'register_provider', provider_name)
+        self.event(source, 'register_provider', provider_name, details=None if known is None else ANYTHING)
         return token
 
     def set_owner(self, caller, source_name, owner, access_token=None):
@@ -602,9 +605,10 @@ class Registry:
         if rule not in ('any', 'all'):
             raise Refused('22023')
         if source.rule != rule:
+            details = {'rule': {'before': source.rule, 'after': rule}}
             source.rule = rule
             source.changed()
-            self.event(source, 'change_rule')
+            self.event(source, 'change_rule', details=details)
 
     def change_provider(self, source_name, provider_name, access_token):
         source = self.source_owner(source_name, access_token)
@@ -621,7 +625,7 @@ class Registry:
         provider.ends_now_at_latest = None
         source.changed()
         if provider.limits() != before:
-            self.event(source, 'change_provider', provider_name)
+            self.event(source, 'change_provider', provider_name, details=ANYTHING)
 
     def set_trusted_role(self, caller, source_name, provider_name, trusted_role, access_token=None):
         self.permitted(caller, 'set_trusted_role')
@@ -696,7 +700,7 @@ class Registry:
         provider.token = provider.old_token = provider.trusted_role = None
         provider.ends_now_at_latest = now
         source.changed()
-        self.event(source, 'revoke', provider_name)
+        self.event(source, 'revoke', provider_name, details=ANYTHING)
         for p in sorted(source.partitions.values(), key=lambda p: (p.start, p.end)):
             if p.provider == provider_name and p.state == 'locked':
                 p.state = 'failed'

@@ -31,12 +31,14 @@ FROM (SELECT 'pg_class'::regclass, oid FROM pg_class
       WHERE pronamespace = 'partreg'::regnamespace) o (classid, objid)
 WHERE (o.classid, o.objid) NOT IN (SELECT classid, objid FROM member);
 
--- pg_dump takes along every table and every sequence, with all rows.
+-- pg_dump takes along every table and every sequence, with all rows; of
+-- registry the one that counts.
 SELECT c.oid::regclass AS not_dumped
 FROM pg_class c
 WHERE c.relnamespace = 'partreg'::regnamespace AND c.relkind IN ('r', 'S')
   AND NOT EXISTS (SELECT FROM pg_extension e, unnest(e.extconfig, e.extcondition) AS x (id, condition)
-                  WHERE e.extname = 'partition_registry' AND x.id = c.oid AND x.condition = '')
+                  WHERE e.extname = 'partition_registry' AND x.id = c.oid
+                    AND x.condition = CASE c.relname WHEN 'registry' THEN 'WHERE created_at = (SELECT min(created_at) FROM partreg.registry)' ELSE '' END)
 ORDER BY 1;
 
 -- A function that runs as its definer, or in SQL, has its search_path pinned.
@@ -107,8 +109,9 @@ WHERE typnamespace = 'partreg'::regnamespace AND has_type_privilege('regress_cat
 DROP ROLE regress_catalog;
 
 -- The functions, as the contract has them: the level that they belong to (O:
--- the owner alone), volatility (s: stable), result.  Reads are parallel safe;
--- writes are not, and run as their definer; none is strict.
+-- the owner alone), volatility (s: stable), result (none: a procedure).  Reads
+-- are parallel safe, but timeline, which looks at the client's encoding; writes
+-- are not, and run as their definer; none is strict.
 CREATE TEMP TABLE contract (level text, name text, arguments text, volatility text, result text);
 INSERT INTO contract VALUES
     ('A', 'register_source', 'source_name text, owner text, rule text DEFAULT ''any''::text, trusted_role text DEFAULT NULL::text, if_not_exists boolean DEFAULT false', 'v', 'text'),
@@ -130,6 +133,8 @@ INSERT INTO contract VALUES
     ('W', 'rename_provider', 'source_name text, provider_name text, new_name text, access_token text DEFAULT NULL::text', 'v', 'void'),
     ('A', 'rename_source', 'source_name text, new_name text, access_token text DEFAULT NULL::text', 'v', 'void'),
     ('A', 'drop_source', 'source_name text, access_token text DEFAULT NULL::text', 'v', 'void'),
+    ('W', 'set_deadline', 'source_name text, provider_name text, within interval, access_token text DEFAULT NULL::text', 'v', 'void'),
+    ('W', 'set_calendar', 'source_name text, provider_name text, step interval, start_at timestamp with time zone, access_token text DEFAULT NULL::text, time_zone text DEFAULT ''UTC''::text, closed tstzmultirange DEFAULT ''{}''::tstzmultirange', 'v', 'void'),
     ('W', 'set_effective', 'source_name text, provider_name text, effective tstzrange, access_token text DEFAULT NULL::text', 'v', 'void'),
     ('W', 'set_trusted_role', 'source_name text, provider_name text, trusted_role text, access_token text DEFAULT NULL::text', 'v', 'void'),
     ('W', 'set_owner', 'source_name text, owner text, access_token text DEFAULT NULL::text', 'v', 'void'),
@@ -144,6 +149,17 @@ INSERT INTO contract VALUES
     ('R', 'all_ready', 'source_names text[], during tstzrange', 's', 'boolean'),
     ('R', 'ready_until', 'source_name text, since timestamp with time zone', 's', 'timestamp with time zone'),
     ('R', 'ready_ranges', 'source_name text, during tstzrange', 's', 'tstzmultirange'),
+    ('R', 'ready_since', 'source_name text, during tstzrange', 's', 'timestamp with time zone'),
+    ('R', 'readiness_as_of', 'source_name text, during tstzrange, as_of timestamp with time zone', 's', 'boolean'),
+    ('R', 'history', 'source_name text, during tstzrange, provider_name text DEFAULT NULL::text, max_events integer DEFAULT 1000', 's', 'SETOF partreg.change'),
+    ('R', 'latest_details', 'source_name text, during tstzrange', 's', 'SETOF partreg.supplied'),
+    ('O', 'purge_history', 'before timestamp with time zone', 'v', 'bigint'),
+    ('R', 'changes_since', 'since text, max_events integer DEFAULT 1000, source_names text[] DEFAULT NULL::text[]', 's', 'SETOF partreg.change'),
+    ('R', 'feed_position', '', 's', 'text'),
+    ('R', 'changed_ranges', 'source_name text, during tstzrange, since text', 's', 'tstzmultirange'),
+    ('R', 'provider_states', 'source_name text, during tstzrange', 's', 'SETOF partreg.provider_state'),
+    ('R', 'wait_until_ready', 'IN source_name text, IN during tstzrange, IN timeout interval, IN poll interval DEFAULT ''00:00:01''::interval', 'v', NULL),
+    ('R', 'timeline', 'source_name text, during tstzrange, width integer DEFAULT 72', 's', 'SETOF text'),
     ('R', 'day_range', 'day date, time_zone text DEFAULT ''UTC''::text', 's', 'tstzrange'),
     ('R', 'step_ranges', 'during tstzrange, step interval, time_zone text DEFAULT ''UTC''::text', 's', 'SETOF tstzrange'),
     ('R', 'verify', 'source_name text DEFAULT NULL::text', 's', 'SETOF partreg.problem'),
@@ -164,8 +180,8 @@ FROM (SELECT name, arguments, volatility, result FROM contract
 SELECT p.oid::regprocedure AS wrongly_labelled, p.proparallel, p.prosecdef, p.proisstrict
 FROM pg_proc p
 JOIN actual USING (oid)
-WHERE p.proparallel <> CASE p.provolatile WHEN 'v' THEN 'u'::"char" ELSE 's' END
-   OR (NOT p.prosecdef AND p.provolatile = 'v' AND p.proname NOT IN ('grant_privileges', 'advance_sequences'))
+WHERE p.proparallel <> CASE WHEN p.provolatile = 'v' THEN 'u'::"char" WHEN p.proname = 'timeline' THEN 'r' ELSE 's' END
+   OR (NOT p.prosecdef AND p.provolatile = 'v' AND p.prokind = 'f' AND p.proname NOT IN ('grant_privileges', 'advance_sequences', 'purge_history'))
    OR p.proisstrict;
 
 -- What each level may execute is what the contract says.
@@ -180,7 +196,9 @@ RETURNS SETOF regprocedure LANGUAGE sql AS $$
     UNION ALL
     SELECT p.oid::regprocedure
     FROM pg_proc p
+    -- Views call these two, and functions in a view are checked against its reader.
     WHERE p.pronamespace = 'partreg'::regnamespace AND p.proname LIKE '\_%'
+      AND p.proname NOT IN ('_list_late', '_list_ready_ends')
       AND has_function_privilege('regress_catalog', p.oid, 'EXECUTE');
 $$;
 SELECT level, pg_temp.wrongly_granted(level, letters)

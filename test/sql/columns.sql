@@ -7,7 +7,7 @@ WITH counted AS (
            substr(c.word, length(t.name) + 2) AS column_name,
            row_number() OVER (PARTITION BY t.name ORDER BY c.n) AS number
     FROM regexp_split_to_table(:'columns', ' ') WITH ORDINALITY AS c (word, n)
-    JOIN (VALUES ('source'), ('provider'), ('partition'), ('lock'), ('coverage'), ('event')) AS t (name)
+    JOIN (VALUES ('source'), ('provider'), ('partition'), ('lock'), ('coverage'), ('event'), ('registry')) AS t (name)
       ON c.word LIKE t.name || '\_%'
 ), actual AS (
     SELECT c.relname::text AS table_name, a.attname::text AS column_name, a.attnum::bigint AS number
@@ -39,6 +39,7 @@ JOIN pg_attribute a ON a.attrelid = i.indexrelid
 WHERE c.relnamespace = 'partreg'::regnamespace
   AND c.relname IN ('source_pkey', 'source_name_key', 'source_token_digest_idx', 'source_old_token_digest_idx',
                     'provider_pkey', 'provider_source_id_name_key', 'pending_pkey', 'partition_pkey', 'lock_pkey',
-                    'coverage_pkey', 'event_pkey', 'event_details_idx')
+                    'coverage_pkey', 'event_pkey', 'event_details_idx', 'event_xid_idx', 'event_change_idx',
+                    'event_during_idx', 'registry_pkey')
 GROUP BY c.relname
 ORDER BY c.relname COLLATE "C";

@@ -107,6 +107,20 @@ SELECT * FROM pg_temp.obstacles('explain order', 1, 4);
 SELECT partreg.lock_partition('explain order', 'z', pg_temp.hours(1, 2), :'z', 'h'), partreg.fail_partition('explain order', 'a', pg_temp.hours(1, 2), :'order_token', 'h');
 SELECT * FROM pg_temp.obstacles('explain order', 1, 2);
 
+-- What a provider's calendar expects is missing by its name, also in the future
+-- and without a deadline; what none expects by no name.  Under "all" it changes
+-- nothing.
+SELECT partreg.register_source('explain calendar', 'team') AS calendar_token \gset
+SELECT partreg.register_provider('a', :'calendar_token') AS ca \gset
+SELECT partreg.register_provider('b', :'calendar_token', effective => pg_temp.hours(6, 13)) AS cb \gset
+SELECT partreg.set_calendar('explain calendar', 'a', '2 hours', lower(pg_temp.hours(0, 1)), :'calendar_token', closed => tstzmultirange(pg_temp.hours(2.5, 3), pg_temp.hours(8, 20))),
+       partreg.set_calendar('explain calendar', 'b', '1 hour', lower(pg_temp.hours(0, 1)), :'calendar_token');
+SELECT pg_temp.supply('explain calendar', 'a', :'ca', 4, 5), partreg.register_partition('explain calendar', 'b', pg_temp.hours(7, 8), :'cb');
+SELECT * FROM pg_temp.obstacles('explain calendar', 1, 14);
+SELECT * FROM partreg.explain_readiness('explain calendar', '[2124-01-01, 2124-01-02)');
+SELECT partreg.set_readiness_rule('explain calendar', 'all', :'calendar_token');
+SELECT * FROM pg_temp.obstacles('explain calendar', 1, 14);
+
 -- assert_ready says the first five, and how many more there are.
 CREATE FUNCTION pg_temp.asserted(source text, during tstzrange) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

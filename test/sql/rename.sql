@@ -145,7 +145,7 @@ SELECT partreg.revoke_provider('rename', 'cron', :'source_token');
 SELECT partreg.rename_provider('rename', 'cron', 'cron old', :'source_token');
 SELECT partreg.register_provider('cron', :'source_token') IS NOT NULL AS registered;
 SELECT partreg.register_provider('cron old', :'source_token') IS NOT NULL AS revived;
-SELECT event, provider_name, details FROM partreg.events
+SELECT event, provider_name, nullif(details - 'effective', '{}') AS details FROM partreg.events
 WHERE source_name LIKE 'rename%' AND event IN ('register_provider', 'revoke', 'rename') AND provider_name LIKE 'cron%' ORDER BY event_id;
 
 -- What is refused draws no number, nor does a revival.

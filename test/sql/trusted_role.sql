@@ -115,7 +115,7 @@ SELECT pg_temp.outcomes('trusted');
 SELECT DISTINCT left(pg_temp.outcomes('no such source'), 17) AS outcome ORDER BY 1;
 RESET SESSION AUTHORIZATION;
 SELECT pg_temp.outcome($$drop_source('trusted')$$);
-SELECT event, provider_name, actor, credential, details FROM partreg.events
+SELECT event, provider_name, actor, credential, nullif(details - 'effective', '{}') AS details FROM partreg.events
 WHERE source_name LIKE 'trusted%' AND event NOT IN ('register_source', 'register_partition') ORDER BY event_id;
 
 -- The source's trusted role overrides a holder, as the source token does; who is

@@ -46,7 +46,7 @@ sub all_answers
 		my $view = $_;
 		map { "$view " . join ', ', map { defined $_ ? $_ : '-' } @$_ }
 		  @{ $client->rows("SELECT * FROM partreg.$view t ORDER BY t::text COLLATE \"C\"") }
-	} qw(sources providers partitions locks events);
+	} qw(sources providers partitions locks events late_partitions stats);
 	return \@answers;
 }
 
@@ -111,9 +111,12 @@ my @writes = (
 	[ "SELECT partreg.rename_provider('s', 'p', 'p2', \$1)", $source_token ],
 	[ "SELECT partreg.rename_source('s', 's2', \$1)", $source_token ],
 	[ "SELECT partreg.advance_sequences()" ],
+	[ "SELECT partreg.purge_history('-infinity')" ],
 	[ "SELECT partreg.rotate_access_token('s', 'p', \$1)", $source_token ],
 	[ "SELECT partreg.revoke_provider('s', 'p', \$1)", $source_token ],
 	[ "SELECT partreg.set_effective('s', 'p', 'empty', \$1)", $source_token ],
+	[ "SELECT partreg.set_deadline('s', 'p', '1 hour', \$1)", $source_token ],
+	[ "SELECT partreg.set_calendar('s', 'p', '1 hour', \$1, \$2)", '2024-01-01 00:00+00', $source_token ],
 	[ "SELECT partreg.set_trusted_role('s', 'p', NULL, \$1)", $source_token ],
 	[ "SELECT partreg.set_owner('s', 'somebody', \$1)", $source_token ],
 	[ "SELECT partreg.set_readiness_rule('s', 'all', \$1)", $source_token ],

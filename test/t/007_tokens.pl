@@ -175,6 +175,8 @@ my @writes = (
 	[ 'rotate_access_token', 0, 'S', undef, 'T' ],
 	[ 'revoke_provider', 0, 'S', 'P', 'T' ],
 	[ 'set_effective', 0, 'S', 'P', '(,)', 'T' ],
+	[ 'set_deadline', 0, 'S', 'P', '1 hour', 'T' ],
+	[ 'set_calendar', 0, 'S', 'P', '1 hour', '2024-01-01 00:00+00', 'T' ],
 	[ 'set_trusted_role', 0, 'S', 'P', undef, 'T' ],
 	[ 'set_trusted_role', 0, 'S', undef, 'job', 'T' ],
 	[ 'rename_provider', 0, 'S', 'P', 'renamed', 'T' ],
@@ -282,7 +284,7 @@ my %value = (
 	during => $hour, trusted_role => 'job', effective => '(,)', if_not_exists => 't', step => '1 hour',
 	time_zone => 'UTC', holder => 'me', lease => '1 hour', reason => 'why', grace => '0', within => '1 hour',
 	start_at => '2024-01-01', end_at => '2024-01-02', since => '2024-01-01', as_of => '2024-01-01',
-	before => '2024-01-01', new_name => 'renamed', day => '2024-01-01', details => undef, register => 'f',
+	before => '2024-01-01', closed => '{}', new_name => 'renamed', day => '2024-01-01', details => undef, register => 'f',
 	timeout => '0', poll => '1s', cursor => undef, max_events => 10,
 	source_names => '{s}', width => 72, grantee => 'job', level => 'reader');
 

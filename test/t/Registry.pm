@@ -106,6 +106,10 @@ sub questions
 		'SELECT partreg.all_ready(ARRAY[$1::text], $2)',
 		'SELECT partreg.ready_until($1, lower($2::tstzrange))',
 		'SELECT partreg.ready_ranges($1, $2)',
+		'SELECT partreg.ready_since($1, $2)',
+		'SELECT * FROM partreg.provider_states($1, $2)',
+		'SELECT * FROM partreg.latest_details($1, $2)',
+		'SELECT * FROM partreg.history($1, $2)',
 		'SELECT partreg.assert_ready($1, $2)');
 }
 
@@ -221,7 +225,7 @@ EOT
 }
 
 # The rows of all of the extension's tables and where its sequences are, each a
-# line.
+# line.  Of registry the one that counts: a restore finds one there.
 sub rows_of_tables
 {
 	my ($client) = @_;
@@ -234,8 +238,11 @@ sub rows_of_tables
 		# log_cnt is how many values were fetched ahead, and is nobody's business.
 		my $row = $kind eq 'S' ? 'row(last_value, is_called)' : 't';
 
+		my $which =
+		  $name eq 'partreg.registry' ? 'WHERE created_at = (SELECT min(created_at) FROM partreg.registry)' : '';
+
 		push @rows, map { "$name $_->[0]" }
-		  @{ $client->rows("SELECT ${row}::text FROM $name t ORDER BY 1") };
+		  @{ $client->rows("SELECT ${row}::text FROM $name t $which ORDER BY 1") };
 	}
 	return \@rows;
 }

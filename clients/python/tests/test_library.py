@@ -43,7 +43,7 @@ def test_load_without_a_transaction(place: Place) -> None:
         idle = place.registry.call(
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE datname = current_database() AND xact_start IS NOT NULL"
-            "   AND pid <> pg_backend_pid()",
+            "   AND backend_type = 'client backend' AND pid <> pg_backend_pid()",
             (),
         )
     assert idle == 0 and place.ready()
