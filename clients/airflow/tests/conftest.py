@@ -178,8 +178,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     try:
         north.make()
         south.make(template=north.database)
-        for installation in (north, south):
-            installation.start()
+        north.start("api-server", "dag-processor", "scheduler")  # nothing waits there
+        south.start()
         for installation in (north, south):
             installation.log_in()
         north.unpause("orders", "returns", "no_interval")

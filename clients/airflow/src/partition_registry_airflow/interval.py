@@ -49,10 +49,13 @@ def _of_events(context: Mapping[str, Any]) -> list[Range]:
             continue
         for events in context[key].values():
             for event in events:
-                extra = event.extra or {}
                 # A trigger's payload is wrapped by Airflow.
-                ours = extra.get(PAYLOAD) or (extra.get("payload") or {}).get(PAYLOAD) or {}
-                found.update((instant(a), instant(b)) for a, b in ours.get("ranges", ()))
+                extra = event.extra or {}
+                wrapped = extra.get("payload")
+                ours = extra if PAYLOAD in extra else wrapped if isinstance(wrapped, dict) else {}
+                found.update(
+                    (instant(a), instant(b)) for a, b in ours.get(PAYLOAD, {}).get("ranges", ())
+                )
     return sorted(found)
 
 

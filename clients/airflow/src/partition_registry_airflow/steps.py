@@ -51,7 +51,8 @@ _ENDS = """
 _FOUND = """
     SELECT lower(s), upper(s)
       FROM partreg.step_ranges(tstzrange(%(start)s, %(end)s), %(step)s::interval, %(zone)s) AS s
-     WHERE s <@ %(ready)s AND (NOT s <@ %(found)s OR s && %(changed)s)
+     WHERE s <@ %(ready)s::tstzmultirange
+       AND (NOT s <@ %(found)s::tstzmultirange OR s && %(changed)s::tstzmultirange)
      ORDER BY s
 """
 
