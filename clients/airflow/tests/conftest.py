@@ -1,12 +1,11 @@
-"""Two installations of Airflow that share nothing but the registry.
-
-north makes sales.orders and sales.returns, south waits for them.  PGHOST, PGPORT and
-PGUSER name a running cluster and a superuser of it; the registry is in a database
-of its own, with a role for each of the two.
+"""A registry in a database of its own, with a role for each of two installations of
+Airflow that share nothing else: north makes sales.orders and sales.returns, south
+waits for them.  PGHOST, PGPORT and PGUSER name a running cluster and a superuser.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -44,28 +43,27 @@ END $$;
 GRANT ALL ON SCHEMA sales, marts TO {NORTH}, {SOUTH};
 GRANT ALL ON ALL TABLES IN SCHEMA sales, marts TO {NORTH}, {SOUTH};
 SELECT partreg.grant_privileges('{NORTH}', 'writer'), partreg.grant_privileges('{SOUTH}', 'writer');
-SELECT partreg.register_provider('north', partreg.register_source('sales.returns', 'o'),
-                                 trusted_role => '{NORTH}');
-SELECT partreg.register_provider('airflow', partreg.register_source('marts.revenue', 'o'),
-                                 trusted_role => '{SOUTH}');
-SELECT partreg.register_provider('airflow', partreg.register_source('marts.report', 'o'),
-                                 trusted_role => '{SOUTH}');
+SELECT partreg.register_provider('north', partreg.register_source(s, 'o'),
+                                 trusted_role => '{NORTH}')
+  FROM unnest('{{sales.returns,sales.slow}}'::text[]) s;
+SELECT partreg.register_provider('airflow', partreg.register_source(s, 'o'),
+                                 trusted_role => '{SOUTH}')
+  FROM unnest('{{marts.revenue,marts.report}}'::text[]) s;
 """
 
 
 @dataclass
-class World:
-    """The registry and both installations."""
+class Shared:
+    """What the installations share: the registry's database.
 
-    north: Installation
-    south: Installation
+    sales.orders has a token for its provider north; the others have trusted roles."""
+
     place: Path
-    token: str = field(repr=False)
-    source_token: str = field(repr=False)
-    runs: dict[str, str] = field(default_factory=dict)  # of the DAGs of south, for later tests
+    source_token: str = field(repr=False, default="")
+    token: str = field(repr=False, default="")
 
     def ask(self, statement: str, *parameters: object) -> Any:
-        """The only value of a query in the registry's database."""
+        """The only value of a query."""
         with psycopg.connect(dbname=DATABASE, autocommit=True) as connection:
             row = connection.execute(statement.encode(), parameters).fetchone()
         return row[0] if row else None
@@ -97,11 +95,11 @@ class World:
         )
         return amounts
 
-    def change_orders(self, function: str, day: str) -> None:
-        """Call lock_partition or unlock_partition as the owner of sales.orders."""
+    def change_orders(self, change: str, day: str, more: str = "") -> None:
+        """Lock, unlock or fail a day of sales.orders as the owner of the source."""
         self.do(
-            f"SELECT partreg.{function}('sales.orders', 'north',"
-            " partreg.day_range(%s::date, 'Europe/Berlin'), %s, 'the owner')",
+            f"SELECT partreg.{change}_partition('sales.orders', 'north',"
+            f" partreg.day_range(%s::date, 'Europe/Berlin'), %s{more})",
             day,
             self.source_token,
         )
@@ -113,6 +111,52 @@ class World:
             day,
         )
         return ready
+
+
+@contextlib.contextmanager
+def shared(place: Path) -> Iterator[Shared]:
+    """The database and the roles, and no more of them afterwards."""
+    with psycopg.connect(dbname="postgres", autocommit=True) as connection:
+        for role in (NORTH, SOUTH):
+            connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+        connection.execute(f"CREATE DATABASE {DATABASE}")
+    made = Shared(place)
+    try:
+        made.do(SETUP)
+        made.source_token = made.ask("SELECT partreg.register_source('sales.orders', 'o')")
+        made.token = made.ask("SELECT partreg.register_provider('north', %s)", made.source_token)
+        (place / "token").write_text(made.token)
+        (place / "token").chmod(0o600)
+        yield made
+    finally:
+        with psycopg.connect(dbname="postgres", autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+            for role in (NORTH, SOUTH):
+                connection.execute(f"DROP ROLE {role}")
+        if keep := os.environ.get("KEEP"):
+            shutil.copytree(place, keep, dirs_exist_ok=True)
+
+
+def leads_to(role: str, kind: str = "partreg", **extra: Any) -> dict[str, Any]:
+    """A connection of Airflow's."""
+    return {
+        "conn_type": kind,
+        "host": os.environ["PGHOST"],
+        "port": int(os.environ["PGPORT"]),
+        "login": role,
+        "password": PASSWORD,
+        "schema": DATABASE,
+        "extra": extra,
+    }
+
+
+@dataclass
+class World(Shared):
+    """The registry and both installations."""
+
+    north: Installation = field(init=False)
+    south: Installation = field(init=False)
+    runs: dict[str, str] = field(default_factory=dict)  # of the DAGs of south, for later tests
 
     def run(self, installation: Installation, dag: str, day: str) -> str:
         """Start the DAG's run for a local day, and give its id."""
@@ -135,62 +179,39 @@ class World:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     place = tmp_path_factory.mktemp("airflow")
-    with psycopg.connect(dbname="postgres", autocommit=True) as connection:
-        for role in (NORTH, SOUTH):
-            connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
-        connection.execute(f"CREATE DATABASE {DATABASE}")
-        with psycopg.connect(dbname=DATABASE, autocommit=True) as own:
-            own.execute(SETUP)
-            source_token, token = own.execute(
-                "SELECT s, partreg.register_provider('north', s)"
-                " FROM partreg.register_source('sales.orders', 'o') s"
-            ).fetchone()
-    (place / "token").write_text(token)
-    (place / "token").chmod(0o600)
-
-    def leads_to(role: str, kind: str = "partreg", **extra: Any) -> dict[str, Any]:
-        return {
-            "conn_type": kind, "host": os.environ["PGHOST"], "port": int(os.environ["PGPORT"]),
-            "login": role, "password": PASSWORD, "schema": DATABASE, "extra": extra,
-        }  # fmt: skip
-
-    shutil.copytree(HERE / "north", place / "north.dags")
-    shutil.copytree(HERE / "south", place / "south.dags")
+    for name in ("north", "south"):
+        shutil.copytree(HERE / name, place / f"{name}.dags")
     for example in EXAMPLES.glob("*.py"):
         shutil.copy(example, place / "south.dags")
-    north = Installation(
-        "north",
-        place / "north",
-        place / "north.dags",
-        {
-            "partreg_default": leads_to(NORTH),
-            "token": leads_to(NORTH, token_file=str(place / "token")),
-        },
-    )
-    south = Installation(
-        "south",
-        place / "south",
-        place / "south.dags",
-        {"partreg_default": leads_to(SOUTH), "registry": leads_to(SOUTH, "postgres")},
-    )
-    north.environment["PLACE"] = str(place)
-    north.environment["REGISTRY"] = f"dbname={DATABASE} user={NORTH}"
-    try:
-        north.make()
-        south.make(template=north.database)
-        north.start("api-server", "dag-processor", "scheduler")  # nothing waits there
-        south.start()
-        for installation in (north, south):
-            installation.log_in()
-        north.unpause("orders", "returns", "no_interval")
-        south.unpause("revenue", "plain_revenue", "report")
-        yield World(north, south, place, token, source_token)
-    finally:
-        for installation in (north, south):
-            installation.drop()
-        with psycopg.connect(dbname="postgres", autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
-            for role in (NORTH, SOUTH):
-                connection.execute(f"DROP ROLE {role}")
-        if keep := os.environ.get("KEEP"):
-            shutil.copytree(place, keep, dirs_exist_ok=True)
+    with shared(place) as made:
+        world = World(made.place, made.source_token, made.token)
+        world.north = Installation(
+            "north",
+            place / "north",
+            place / "north.dags",
+            {
+                "partreg_default": leads_to(NORTH),
+                "token": leads_to(NORTH, token_file=str(place / "token")),
+            },
+        )
+        world.south = Installation(
+            "south",
+            place / "south",
+            place / "south.dags",
+            {"partreg_default": leads_to(SOUTH), "registry": leads_to(SOUTH, "postgres")},
+        )
+        world.north.environment["PLACE"] = str(place)
+        world.north.environment["REGISTRY"] = f"dbname={DATABASE} user={NORTH}"
+        try:
+            world.north.make()
+            world.south.make(template=world.north.database)
+            world.north.start("api-server", "dag-processor", "scheduler")  # nothing waits there
+            world.south.start()
+            for installation in (world.north, world.south):
+                installation.log_in()
+            world.north.unpause("orders", "returns", "no_interval", "slow")
+            world.south.unpause("revenue", "plain_revenue", "report")
+            yield world
+        finally:
+            world.north.drop()
+            world.south.drop()

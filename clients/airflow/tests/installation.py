@@ -106,10 +106,10 @@ class Installation:
 
     def start(self, *programs: str) -> None:
         for program in programs or self.PROGRAMS:
-            port = ["--port", str(self.port)] if program == "api-server" else []
+            at = ["--host", "127.0.0.1", "--port", str(self.port)]
             with open(self.home / f"{program}.out", "ab") as out:
                 self.programs[program] = subprocess.Popen(
-                    [sys.executable, "-m", "airflow", program, *port],
+                    [sys.executable, "-m", "airflow", program, *(at if program == "api-server" else ())],
                     env=self.environment, stdout=out, stderr=out, start_new_session=True,
                 )  # fmt: skip
 
@@ -206,11 +206,16 @@ class Installation:
         answer = self.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{number}")
         return json.dumps(answer, ensure_ascii=False)
 
-    def remembers(self, ranges: int) -> bool:
-        """Has an event trigger kept what it has found, in so many ranges?"""
+    def ask(self, statement: str) -> Any:
+        """The only value of a query in its metadata."""
         with psycopg.connect(dbname=self.database) as connection:
-            rows = connection.execute("SELECT value FROM asset_state_store").fetchall()
-        return any(len(json.loads(value)["found"]) == ranges for (value,) in rows)
+            row = connection.execute(statement.encode()).fetchone()
+        return row[0] if row else None
+
+    def remembers(self, ranges: int) -> bool:
+        """Has its event trigger kept what it has found, in so many ranges?"""
+        value = self.ask("SELECT value FROM asset_state_store")
+        return value is not None and len(json.loads(value)["found"]) == ranges
 
     def printed(self) -> Iterator[tuple[Path, str]]:
         """All that its processes and tasks have written."""

@@ -46,13 +46,13 @@ def test_clearing_any_one_task_is_safe(world: World) -> None:
         assert world.revenue(SHORT_DAY) == [23]
 
     # The source is locked again after the sensor: the load refuses, and nothing is claimed.
-    world.change_orders("lock_partition", SHORT_DAY)
+    world.change_orders("lock", SHORT_DAY, ", 'the owner'")
     last = world.last_event()
     south.clear("revenue", run, "load")
     south.wait_state("revenue", run, "load", "failed", "up_for_retry")
     assert "is locked, provider north, holder the owner" in south.log("revenue", run, "load", 3)
     assert world.events("marts.revenue", last) is None
-    world.change_orders("unlock_partition", SHORT_DAY)
+    world.change_orders("unlock", SHORT_DAY, ", 'the owner'")
 
 
 def test_failure_reaches_the_consumer_and_a_retry_succeeds(world: World) -> None:

@@ -32,6 +32,11 @@ with DAG("no_interval", schedule=None):
         task_id="load", source="sales.orders", provider="north", sql=SQL, partreg_conn_id="token"
     )
 
+with DAG("slow", **common, end_date=datetime(2024, 4, 2, tzinfo=UTC)):
+    PartitionOperator(
+        task_id="load", source="sales.slow", provider="north", sql="SELECT pg_sleep(1000)"
+    )
+
 with DAG("returns", **common, end_date=datetime(2024, 4, 2, tzinfo=UTC)):
 
     @task.partition(source="sales.returns", provider="north", retries=1, retry_delay=0.0)
