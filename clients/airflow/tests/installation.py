@@ -106,10 +106,10 @@ class Installation:
 
     def start(self, *programs: str) -> None:
         for program in programs or self.PROGRAMS:
-            at = ["--host", "127.0.0.1", "--port", str(self.port)]
+            at = ["--host", "127.0.0.1", "--port", str(self.port)] if program == "api-server" else []
             with open(self.home / f"{program}.out", "ab") as out:
                 self.programs[program] = subprocess.Popen(
-                    [sys.executable, "-m", "airflow", program, *(at if program == "api-server" else ())],
+                    [sys.executable, "-m", "airflow", program, *at],
                     env=self.environment, stdout=out, stderr=out, start_new_session=True,
                 )  # fmt: skip
 
