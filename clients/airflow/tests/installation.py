@@ -106,7 +106,9 @@ class Installation:
 
     def start(self, *programs: str) -> None:
         for program in programs or self.PROGRAMS:
-            at = ["--host", "127.0.0.1", "--port", str(self.port)] if program == "api-server" else []
+            at = (
+                ["--host", "127.0.0.1", "--port", str(self.port)] if program == "api-server" else []
+            )
             with open(self.home / f"{program}.out", "ab") as out:
                 self.programs[program] = subprocess.Popen(
                     [sys.executable, "-m", "airflow", program, *at],
@@ -188,6 +190,12 @@ class Installation:
             raise AssertionError(f"{error}; it is {self.state(dag, run, task)}") from None
 
     def clear(self, dag: str, run: str, task: str, **more: Any) -> None:
+        """Once the run is over: a task that is cleared while its run ends stays as it is."""
+
+        def over() -> bool:
+            return self.call("GET", f"/dags/{dag}/dagRuns/{run}")["state"] in ("success", "failed")
+
+        wait_for(f"the end of {run}", over)
         self.call(
             "POST",
             f"/dags/{dag}/clearTaskInstances",
