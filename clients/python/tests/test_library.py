@@ -1,6 +1,7 @@
 """Loads, reads and waits against a real server."""
 
 import logging
+import signal
 import threading
 import time
 import traceback
@@ -136,6 +137,38 @@ def test_failure_fails_the_partition(place: Place) -> None:
     with pytest.raises(pr.PartitionFailed) as failed:
         place.registry.wait(place.source, START, END, timeout=timedelta(seconds=5))
     assert failed.value.obstacles[0].reason == "ZeroDivisionError: no orders"
+
+
+def test_statement_ends_with_a_load_that_a_signal_ends(place: Place) -> None:
+    """As by a scheduler's timeout: an exception while psycopg waits for the server."""
+
+    def late(number: int, frame: object) -> None:
+        raise TimeoutError("too slow")
+
+    before = signal.signal(signal.SIGALRM, late)
+    try:
+        with (
+            pytest.raises(TimeoutError),
+            place.registry.partition(place.source, "cron", START, END) as load,
+        ):
+            insert(load, place)
+            pid = load.connection.info.backend_pid
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            load.connection.execute("SELECT pg_sleep(60)")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert state(place) == ("failed", "TimeoutError: too slow")
+    until = time.monotonic() + 10
+    while place.registry.call("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", (pid,)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_holder_of_ones_own(place: Place) -> None:
+    with place.registry.partition(place.source, "cron", START, END, holder="try 1") as load:
+        assert load.holder == "try 1"
+        held = "SELECT holder FROM partreg.locks WHERE source_name = %s"
+        assert place.registry.call(held, (place.source,)) == "try 1"
 
 
 def test_lost_connection_does_not_fail_the_partition(place: Place) -> None:

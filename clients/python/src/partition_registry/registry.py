@@ -433,6 +433,13 @@ class Load:
         After a lost connection nobody knows whether the COMMIT arrived: then
         the lease decides."""
         lost = _is_lost(self._connection, error)
+        if (
+            self._connection is not None
+            and self._connection.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE
+        ):
+            # A signal's handler raised while a statement ran: it would go on.
+            with contextlib.suppress(psycopg.Error):
+                self._connection.cancel_safe(timeout=5)
         with contextlib.suppress(BaseException):
             self._transaction.__exit__(type(error), error, error.__traceback__)
         if not lost and not isinstance(error, LockLost | errors.DoneAlready):
