@@ -216,6 +216,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 installation.log_in()
             world.north.unpause("orders", "returns", "no_interval", "slow")
             world.south.unpause("revenue", "plain_revenue", "report")
+            world.south.end_scheduled("revenue", "plain_revenue")
             yield world
         finally:
             world.north.drop()

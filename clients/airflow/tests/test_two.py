@@ -38,7 +38,7 @@ def test_clearing_any_one_task_is_safe(world: World) -> None:
         last = world.last_event()
         south.clear("revenue", run, task)
         wait_for(
-            "the second try", lambda task=task: south.task("revenue", run, task)["try_number"] == 2
+            "the second try", lambda task=task: south.task("revenue", run, task, "try_number") == 2
         )
         south.wait_state("revenue", run, task, "success")
         assert world.events("marts.revenue", last) == events
@@ -126,7 +126,7 @@ def test_no_interval_is_refused_in_a_sentence(world: World) -> None:
 
 def test_plain_recipe(world: World) -> None:
     north, south, run = world.north, world.south, world.runs["plain_revenue"]
-    assert south.state("plain_revenue", run, "ready") == "up_for_reschedule"
+    assert south.task("plain_revenue", run, "ready") == "up_for_reschedule"
     made = world.run(north, "orders", PLAIN_DAY)
     north.wait_state("orders", made, "load", "success")
     south.wait_state("plain_revenue", run, "load", "success")

@@ -27,13 +27,6 @@ class Airflow2(Installation):
                 env=self.environment, stdout=out, stderr=out, check=True,
             )  # fmt: skip
 
-    def state(self, dag: str, run: str, task: str) -> str | None:
-        state: str | None = self.ask(
-            f"SELECT state FROM task_instance WHERE dag_id = '{dag}'"
-            f" AND task_id = '{task}' AND run_id = '{run}'"
-        )
-        return state
-
     def log(self, dag: str, run: str, task: str, number: int = 1) -> str:
         tries = self.home.glob(
             f"logs/dag_id={dag}/run_id={run}/task_id={task}/attempt={number}.log*"
