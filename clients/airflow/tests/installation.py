@@ -83,6 +83,7 @@ class Installation:
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             "PYTHONDONTWRITEBYTECODE": "1",
             **{f"AIRFLOW_CONN_{k.upper()}": json.dumps(v) for k, v in connections.items()},
         }
