@@ -103,6 +103,8 @@ BEGIN
                         END,
            purged_system = CASE WHEN r.purged_id < gone.id THEN gone.system_id ELSE r.purged_system END
      WHERE r.id = registry;
+    -- History cannot tell who cut it off; the server's log does.
+    RAISE LOG 'partreg.purge_history() removes % events of before %', gone.events, before;
     RETURN gone.events;
 END;
 $$;

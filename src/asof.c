@@ -523,15 +523,14 @@ typedef struct Moments
 	size_t		capacity;
 } Moments;
 
-/* The latest first */
-static int
-by_time(const void *a, const void *b)
-{
-	TimestampTz x = ((const Candidate *) a)->time;
-	TimestampTz y = ((const Candidate *) b)->time;
-
-	return (y > x) - (y < x);
-}
+/* The latest first; there may be as many as there are partitions. */
+#define ST_SORT sort_by_time
+#define ST_ELEMENT_TYPE Candidate
+#define ST_COMPARE(a, b) (((b)->time > (a)->time) - ((b)->time < (a)->time))
+#define ST_SCOPE static
+#define ST_CHECK_FOR_INTERRUPTS
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 static void
 add_candidate(Candidates *candidates, TimestampTz time, TimeInterval during)
@@ -711,7 +710,7 @@ ready_since(PG_FUNCTION_ARGS)
 	identity_read(snapshot, &registry);
 	find_candidates(&source, window, registry.history_since, &clock, snapshot,
 					&candidates);
-	qsort(candidates.items, candidates.count, sizeof(Candidate), by_time);
+	sort_by_time(candidates.items, candidates.count);
 	for (size_t i = 0; i < candidates.count;)
 	{
 		TimestampTz time = candidates.items[i].time;

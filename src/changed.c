@@ -67,6 +67,18 @@ seek_unseen(CatalogScan *scan, int32 source_id, const Position *since,
 		catalog_seek_changes(scan, source_id, 0, PG_UINT64_MAX);
 }
 
+/* Does the member that was added to a set last contain an interval? */
+static bool
+is_in_last(const IntervalSet *set, TimeInterval interval)
+{
+	const TimeInterval *last;
+
+	if (set->count == 0)
+		return false;
+	last = &set->items[set->count - 1];
+	return interval.start >= last->start && interval.end <= last->end;
+}
+
 /*
  * Add to a set the parts of a window of a source that may have changed; `here`
  * is the position of the snapshot.  The caller's own changes count.
@@ -75,7 +87,6 @@ void
 changed_collect(int32 source_id, TimeInterval window, const Position *since,
 				const Position *here, Snapshot snapshot, IntervalSet *changed)
 {
-	TimeInterval last = {0, 0};
 	CatalogScan scan;
 
 	catalog_begin(&scan, EVENT_BY_CHANGE, snapshot);
@@ -87,11 +98,16 @@ changed_collect(int32 source_id, TimeInterval window, const Position *since,
 												   &during.start) &&
 			catalog_entry_time(&scan, Key_change_end_at, &during.end);
 
-		/* What was unlocked was locked before, as a rule. */
-		if (has_range &&
-			(!interval_overlaps(during, window) ||
-			 (during.start == last.start && during.end == last.end)))
-			continue;
+		if (has_range)
+		{
+			if (!interval_overlaps(during, window))
+				continue;
+			during.start = Max(during.start, window.start);
+			during.end = Min(during.end, window.end);
+			/* What was unlocked was locked before, as a rule. */
+			if (is_in_last(changed, during))
+				continue;
+		}
 		if (!catalog_fetch_row(&scan) || is_seen(&scan, since))
 			continue;
 		if (!has_range)
@@ -101,9 +117,6 @@ changed_collect(int32 source_id, TimeInterval window, const Position *since,
 			interval_set_merge(changed, window);
 			break;
 		}
-		last = during;
-		during.start = Max(during.start, window.start);
-		during.end = Min(during.end, window.end);
 		interval_set_merge(changed, during);
 	}
 	catalog_end(&scan);

@@ -85,6 +85,14 @@ SELECT partreg.changed_ranges('purge', '(,)', :'position_unlocked');
 SELECT partreg.changed_ranges('purge', '(,)', :'position_locked');
 -- An event of that very instant stays.
 SELECT partreg.purge_history((SELECT min(at) FROM partreg.event));
+-- The server's log has a line of it, where something was removed.
+BEGIN;
+UPDATE partreg.event SET at = '1990-01-01' WHERE id = (SELECT min(id) FROM partreg.event);
+SET LOCAL client_min_messages = log;
+\set VERBOSITY terse
+SELECT partreg.purge_history('2000-01-01'), partreg.purge_history('2000-01-02');
+\set VERBOSITY sqlstate
+ROLLBACK;
 
 -- All of it: questions about now, and what comes later, are answered as ever.
 SELECT details FROM partreg.latest_details('purge', '(,)');

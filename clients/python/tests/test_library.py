@@ -1,6 +1,7 @@
 """Loads, reads and waits against a real server."""
 
 import logging
+import signal
 import threading
 import time
 import traceback
@@ -138,12 +139,48 @@ def test_failure_fails_the_partition(place: Place) -> None:
     assert failed.value.obstacles[0].reason == "ZeroDivisionError: no orders"
 
 
+def test_statement_ends_with_a_load_that_a_signal_ends(place: Place) -> None:
+    """As by a scheduler's timeout: an exception while psycopg waits for the server."""
+
+    def late(number: int, frame: object) -> None:
+        raise TimeoutError("too slow")
+
+    before = signal.signal(signal.SIGALRM, late)
+    try:
+        with (
+            pytest.raises(TimeoutError),
+            place.registry.partition(place.source, "cron", START, END) as load,
+        ):
+            insert(load, place)
+            (pid,) = load.connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            load.connection.execute("SELECT pg_sleep(60)")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert state(place) == ("failed", "TimeoutError: too slow")
+    until = time.monotonic() + 10
+    busy = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE pid = %s AND state = 'active' AND pid <> pg_backend_pid()"
+    )
+    while place.registry.call(busy, (pid,)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_holder_of_ones_own(place: Place) -> None:
+    with place.registry.partition(place.source, "cron", START, END, holder="try 1") as load:
+        assert load.holder == "try 1"
+        held = "SELECT holder FROM partreg.locks WHERE source_name = %s"
+        assert place.registry.call(held, (place.source,)) == "try 1"
+
+
 def test_lost_connection_does_not_fail_the_partition(place: Place) -> None:
     with (
         pytest.raises(psycopg.OperationalError),
         place.registry.partition(place.source, "cron", START, END) as load,
     ):
-        pid = load.connection.info.backend_pid
+        (pid,) = load.connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
         place.registry.call("SELECT pg_terminate_backend(%s)", (pid,))
         time.sleep(0.2)
         insert(load, place)
@@ -166,9 +203,7 @@ def test_transaction_cannot_be_ended_by_hand(place: Place) -> None:
 
 
 def test_needs(place: Place) -> None:
-    need = place.source + ".need"
-    token = place.registry.call("SELECT partreg.register_source(%s, 'sales')", (need,))
-    place.registry.call("SELECT partreg.register_provider('cron', %s)", (token,))
+    need, token = place.need()
     with (
         pytest.raises(pr.NotReady) as refused,
         place.registry.partition(place.source, "cron", START, END, needs=[need]),
@@ -217,9 +252,9 @@ def test_read(place: Place) -> None:
     assert found == (600,)
 
 
-@pytest.mark.parametrize("listen", [None, ""])
-def test_wait(place: Place, listen: str | None) -> None:
-    registry = pr.connect(listen_dsn=listen)
+@pytest.mark.parametrize("listens", [False, True])
+def test_wait(place: Place, listens: bool) -> None:
+    registry = pr.connect(place.dsn, listen_dsn=place.listen_dsn if listens else None)
     waited = threading.Thread(
         target=registry.wait,
         args=(place.source, START, END),
@@ -253,7 +288,7 @@ def test_time_without_offset(place: Place) -> None:
 def test_token_shows_nowhere(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     wrong = place.token[:-1] + ("a" if place.token[-1] != "a" else "b")
-    registry = pr.connect(token=wrong)
+    registry = pr.connect(place.dsn, token=wrong)
     with (
         pytest.raises(pr.NotAllowed) as refused,
         registry.partition(place.source, "cron", START, END),
