@@ -213,7 +213,12 @@ CREATE VIEW partreg._damage_providers (source_id, problem) AS
     UNION ALL
     SELECT v.source_id, format('provider %s is not revoked and has no token', v.name)
       FROM partreg.provider v
-     WHERE v.revoked_at IS NULL AND v.token_digest IS NULL;
+     WHERE v.revoked_at IS NULL AND v.token_digest IS NULL
+    UNION ALL
+    SELECT v.source_id, format('provider %s has half of a calendar', v.name)
+      FROM partreg.provider v
+     WHERE v.calendar_step IS NULL
+       AND num_nonnulls(v.calendar_start, v.calendar_zone, v.calendar_closed) > 0;
 COMMENT ON VIEW partreg._damage_providers IS 'internal: providers with names, times or ranges that mean nothing, or revoked by half';
 
 CREATE VIEW partreg._damage_schedules (source_id, problem) AS

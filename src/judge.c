@@ -26,14 +26,19 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/timeline.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_subscription.h"
 #include "catalog/pg_subscription_rel.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "condition.h"
@@ -233,6 +238,33 @@ position_refuse(const char *why)
 			 errhint("Begin anew: take partreg.feed_position(), then read everything once.")));
 }
 
+/*
+ * May the owner of a subscription write to a table?  From 16 on others than
+ * superusers make subscriptions, also for tables that they may not write to.
+ */
+static bool
+may_write(Oid subscription, Oid table)
+{
+	HeapTuple	tuple = SearchSysCache1(SUBSCRIPTIONOID,
+										ObjectIdGetDatum(subscription));
+	HeapTuple	relation = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	bool		may = false;
+
+	if (HeapTupleIsValid(tuple) && HeapTupleIsValid(relation))
+	{
+		Oid			owner = ((Form_pg_subscription) GETSTRUCT(tuple))->subowner;
+
+		may = pg_class_aclcheck(table, owner,
+								ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE) == ACLCHECK_OK ||
+			is_member_of_role(owner, ((Form_pg_class) GETSTRUCT(relation))->relowner);
+	}
+	if (HeapTupleIsValid(relation))
+		ReleaseSysCache(relation);
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return may;
+}
+
 /* Does a subscription write to the registry's tables? */
 static bool
 is_subscriber(void)
@@ -244,7 +276,12 @@ is_subscriber(void)
 	bool		found = false;
 
 	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		found = get_rel_namespace(((Form_pg_subscription_rel) GETSTRUCT(tuple))->srrelid) == schema;
+	{
+		Form_pg_subscription_rel written = (Form_pg_subscription_rel) GETSTRUCT(tuple);
+
+		found = get_rel_namespace(written->srrelid) == schema &&
+			may_write(written->srsubid, written->srrelid);
+	}
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);
 	return found;

@@ -120,11 +120,18 @@ SELECT pg_temp.as_of(:'later') AS later, pg_temp.as_of(clock_timestamp()) AS now
 SELECT min(id) > (SELECT max(id) FROM before) AS numbers_go_on FROM partreg.event;
 SELECT * FROM partreg.verify('purge');
 
--- After a restore there are two rows of what the registry is: the older counts.
+-- After a restore there are two rows of what the registry is.  The history of
+-- both reaches back as far as the shorter one.
 BEGIN;
+INSERT INTO partreg.registry DEFAULT VALUES;
+SELECT pg_temp.as_of(:'later') AS later;
+INSERT INTO partreg.registry (created_at) VALUES ('2000-01-01');
+SELECT pg_temp.as_of(:'later') AS later;
+SAVEPOINT younger;
 INSERT INTO partreg.registry (history_since) VALUES ('infinity');
 SELECT pg_temp.as_of(:'later') AS later;
-INSERT INTO partreg.registry (created_at, history_since) VALUES ('2000-01-01', 'infinity');
+ROLLBACK TO younger;
+INSERT INTO partreg.registry (created_at, history_since) VALUES ('1999-01-01', 'infinity');
 SELECT pg_temp.as_of(:'later') AS later;
 ROLLBACK;
 SELECT partreg.drop_source('purge', :'source_token');
