@@ -45,6 +45,7 @@
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
+#include "lib/qunique.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "port/pg_crc32c.h"
@@ -104,6 +105,9 @@ take_transactions(Snapshot snapshot, View *view)
 	if (own != 0)
 		view->running[view->count++] = own;
 	qsort(view->running, view->count, sizeof(uint64), compare_xids);
+	/* One that is being prepared is listed twice for a moment. */
+	view->count = qunique(view->running, view->count, sizeof(uint64),
+						  compare_xids);
 	while (view->count > 0 && view->running[view->count - 1] >= view->xmax)
 		view->count--;
 }

@@ -7,8 +7,8 @@
  * itself; so this does what the executor does to a single row, by the functions
  * with which PostgreSQL applies changes of logical replication: constraints,
  * indexes (with their waits for others that insert the same key) and triggers
- * are looked after.  row_try_insert() and row_insert_many() look after the indexes
- * alone.
+ * are looked after.  row_try_insert() looks after the indexes alone, and
+ * row_insert_many() after them without exclusion constraints.
  *
  * Each write ends with a CommandCounterIncrement, so that the snapshots taken
  * after it see it.
@@ -192,7 +192,7 @@ row_try_insert(CatalogIndex which, const Datum *values, const bool *nulls)
 
 /*
  * Insert many rows, a page at a time, as COPY does.  `fill` is asked for each
- * of them in turn.  Their values are ours: no constraint but the indexes' is
+ * of them in turn.  Their values are ours: no constraint but unique indexes is
  * looked at.
  */
 void
@@ -204,6 +204,8 @@ row_insert_many(CatalogIndex which, size_t count, RowFiller fill, void *arg)
 	Target		target;
 
 	open_target(which, false, &target);
+	for (int i = 0; i < target.relation->ri_NumIndices; i++)
+		target.relation->ri_IndexRelationInfo[i]->ii_ExclusionOps = NULL;
 	for (int i = 0; i < n_slots; i++)
 		slots[i] = table_slot_create(target.table, NULL);
 	for (size_t done = 0; done < count;)

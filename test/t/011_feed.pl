@@ -100,6 +100,28 @@ is(changed($late, $position), '', 'nothing has changed there');
 $late->run('COMMIT');
 is_deeply(follow($late, \$position), [1], 'to a new one it does');
 
+note 'A transaction that a snapshot lists twice';
+
+# So it is for a moment while a transaction is prepared.
+$late->run('BEGIN');
+write_event($late, 902);
+write_event($writer, 903);
+my $exporter = connect_to($primary);
+$exporter->run('BEGIN ISOLATION LEVEL REPEATABLE READ');
+my $exported = $exporter->value('SELECT pg_export_snapshot()');
+my $file = $primary->data_dir . "/pg_snapshots/$exported";
+(my $twice = slurp_file($file)) =~ s/^xcnt:1\n(xip:\d+\n)/xcnt:2\n$1$1/m or die 'another transaction runs';
+open my $snapshot, '>', $file or die "$file: $!";
+print $snapshot $twice;
+close $snapshot;
+my $importer = connect_to($primary);
+$importer->run("BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '$exported'");
+my $with_twice = position($importer);
+$_->close_session for $exporter, $importer;
+$late->run('COMMIT');
+is_deeply(follow($writer, \$with_twice), [902], 'is one in a position');
+is_deeply(follow($writer, \$position), [ 902, 903 ], 'as in others');
+
 note 'A crash with nothing open';
 
 # Numbers of transactions that leave nothing in the WAL

@@ -40,6 +40,7 @@ from .commandline import (
     show,
 )
 from .load import LEASE, Load
+from .page import standalone
 
 
 @app.command()
@@ -140,6 +141,22 @@ def locks(dsn: Dsn = "", as_json: Json = False) -> None:
             "  FROM partreg.locks ORDER BY 1, 2, 3"
         ).fetchall()
         show([dict(zip(columns, row, strict=True)) for row in rows], as_json)
+
+
+@app.command()
+def page(
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Whose timelines; else the 200 most in need.")
+    ] = None,
+    dsn: Dsn = "",
+) -> None:
+    """Print a page to look at, as one HTML file: all sources, and their timelines."""
+    with exit_status(), contextlib.closing(registry_of(dsn).open()) as connection:
+        try:
+            text = standalone(connection, sources or ())
+        except psycopg.Error as error:
+            raise errors.translated(error) from error
+        sys.stdout.buffer.write(text.encode())
 
 
 def _signalled(number: int, frame: FrameType | None) -> None:
