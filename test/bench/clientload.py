@@ -233,7 +233,10 @@ def one_run(way: str, count: int, seconds: float, postmaster: int, dsn: str, poo
     forget()
     words = [sys.executable, __file__, "--be", way, str(count), str(seconds), dsn]
     unlocks = Unlocks(Sensors(count), seconds)
+    sensors = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'sensor'"
     with psycopg.connect(autocommit=True) as watcher:
+        while watcher.execute(sensors).fetchone() != (0,):
+            time.sleep(1)  # PgBouncer's sessions of the run before
         before = server_used(postmaster), used(pooler, False)
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         unlocks.start()
@@ -242,9 +245,7 @@ def one_run(way: str, count: int, seconds: float, postmaster: int, dsn: str, poo
         while time.monotonic() < began + seconds:
             time.sleep(2)
             memory = max(memory, server_memory(postmaster))
-            (now,) = watcher.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE usename = 'sensor'"
-            ).fetchone() or (0,)
+            (now,) = watcher.execute(sensors).fetchone() or (0,)
             sessions = max(sessions, now)
         told = json.loads(process.communicate()[0])
         after = server_used(postmaster), used(pooler, False)

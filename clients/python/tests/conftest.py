@@ -6,6 +6,7 @@ PGHOST, PGPORT and PGUSER name a running cluster and a superuser of it."""
 import contextlib
 import itertools
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -47,9 +48,8 @@ def pooler(database: None) -> Iterator[int]:
     program = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
     if program is None:
         pytest.skip("no pgbouncer here")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    # Not one of those that the system gives to whoever connects meanwhile.
+    port = random.randrange(20000, 30000)
     # It refuses to be root: then it runs as the server's user, to whom the
     # folder of the server's socket belongs.
     folder = Path(tempfile.mkdtemp())
@@ -73,6 +73,8 @@ def pooler(database: None) -> Iterator[int]:
                 if there.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.1)
+        else:
+            pytest.fail("pgbouncer did not start: " + (folder / "log").read_text())
         yield port
     finally:
         process.terminate()

@@ -49,7 +49,7 @@ def test_watch_follows(place: Place) -> None:
     time.sleep(0.3)
     load(place)
     assert events("".join(process.stdout.readline() for _ in range(2)))[-1] == "unlock"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
 
 
