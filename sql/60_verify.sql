@@ -213,7 +213,12 @@ CREATE VIEW partreg._damage_providers (source_id, problem) AS
     UNION ALL
     SELECT v.source_id, format('provider %s is not revoked and has no token', v.name)
       FROM partreg.provider v
-     WHERE v.revoked_at IS NULL AND v.token_digest IS NULL;
+     WHERE v.revoked_at IS NULL AND v.token_digest IS NULL
+    UNION ALL
+    SELECT v.source_id, format('provider %s has half of a calendar', v.name)
+      FROM partreg.provider v
+     WHERE v.calendar_step IS NULL
+       AND num_nonnulls(v.calendar_start, v.calendar_zone, v.calendar_closed) > 0;
 COMMENT ON VIEW partreg._damage_providers IS 'internal: providers with names, times or ranges that mean nothing, or revoked by half';
 
 CREATE VIEW partreg._damage_schedules (source_id, problem) AS
@@ -464,7 +469,7 @@ CREATE VIEW partreg._table (name, not_null) AS
            ('lock', '{source_id,length_class,start_at,end_at,provider_id,state,since,holder}'),
            ('coverage', '{source_id,provider_id,span_start,span_end}'),
            ('event', '{id,event,source_id,source_name,at,actor,xid,system_id,timeline}'),
-           ('registry', '{id,created_at,history_since,purged_id,purged_xid,purged_system}');
+           ('registry', '{id,created_at,history_since,purged_id,purged_at,purged_xid,purged_system}');
 COMMENT ON VIEW partreg._table IS 'internal: the tables, and their columns that are never null';
 
 CREATE VIEW partreg._index (table_name, name, definition) AS

@@ -44,13 +44,15 @@ holding_end(HoldingScan *holding)
 /*
  * The expectation of the provider whose row a scan has come to; false: it has
  * no calendar.
+ *
+ * Errors: none of its own; is_known tells whether the server can tell its steps.
  */
 bool
 expectation_read(CatalogScan *provider, Expectation *expectation)
 {
 	TimeInterval *extent = &expectation->extent;
 	TimestampTz revoked_at;
-	TimestampTz start;
+	TimestampTz start = 0;
 	char	   *zone;
 	bool		isnull;
 	Datum		value;
@@ -59,11 +61,12 @@ expectation_read(CatalogScan *provider, Expectation *expectation)
 	value = catalog_row_value(provider, Anum_provider_calendar_step, &isnull);
 	if (isnull)
 		return false;
-	catalog_row_time(provider, Anum_provider_calendar_start, &start);
 	zone = catalog_row_text(provider, Anum_provider_calendar_zone);
-	expectation->is_known = calendar_init_stored(&expectation->calendar,
-												 DatumGetIntervalP(value), zone,
-												 start);
+	expectation->is_known =
+		catalog_row_time(provider, Anum_provider_calendar_start, &start) &&
+		zone != NULL &&
+		calendar_init_stored(&expectation->calendar, DatumGetIntervalP(value),
+							 zone, start);
 	if (zone != NULL)
 		pfree(zone);
 

@@ -234,7 +234,7 @@ give_round(Feed *feed)
 	bool		done = true;
 
 	catalog_begin(&scan, EVENT_BY_ID, feed->snapshot);
-	catalog_seek_events(&scan, position->given + 1);
+	catalog_seek_numbers(&scan, position->given + 1);
 	while (catalog_next_row(&scan, ForwardScanDirection))
 	{
 		int64		id = catalog_row_int64(&scan, Anum_event_id);

@@ -4,7 +4,9 @@
  *
  * CREATE EXTENSION draws the id of the registry, and a dump takes it along.  So
  * after a restore there are two rows, the one that CREATE EXTENSION made there
- * and the one of the dump, which is older: the oldest counts.
+ * and the one of the dump, which is older: the oldest counts.  Where the
+ * extension was there before (in template1), the one of the dump is not; it
+ * still says how far back the restored history reaches.
  */
 #include "postgres.h"
 
@@ -21,6 +23,7 @@ read_row(CatalogScan *scan, Identity *identity)
 	(void) catalog_row_time(scan, Anum_registry_history_since,
 							&identity->history_since);
 	identity->purged_id = catalog_row_int64(scan, Anum_registry_purged_id);
+	(void) catalog_row_time(scan, Anum_registry_purged_at, &identity->purged_at);
 	identity->purged_xid = (uint64) catalog_row_int64(scan, Anum_registry_purged_xid);
 	identity->purged_system = (uint64) catalog_row_int64(scan,
 														 Anum_registry_purged_system);
@@ -32,6 +35,7 @@ identity_read(Snapshot snapshot, Identity *identity)
 {
 	CatalogScan scan;
 	bool		found = false;
+	TimestampTz history_since = DT_NOBEGIN;
 
 	catalog_begin(&scan, REGISTRY_BY_ID, snapshot);
 	catalog_seek_all(&scan);
@@ -42,9 +46,11 @@ identity_read(Snapshot snapshot, Identity *identity)
 		read_row(&scan, &row);
 		if (!found || row.created_at < identity->created_at)
 			*identity = row;
+		history_since = Max(history_since, row.history_since);
 		found = true;
 	}
 	catalog_end(&scan);
+	identity->history_since = history_since;
 	if (!found)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),

@@ -26,14 +26,19 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/timeline.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_subscription.h"
 #include "catalog/pg_subscription_rel.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "condition.h"
@@ -125,20 +130,26 @@ judge_timeline(const View *seen, const View *here, const char **why)
 	return POSITION_GONE;
 }
 
-/* Is the last event that a view saw here?  *found: one of its number is. */
+/* Is the last event that a view saw here, or was it purged last? */
 static bool
-has_last_event(const View *seen, Snapshot snapshot, bool *found)
+has_last_event(const View *seen, const Identity *identity, Snapshot snapshot)
 {
 	CatalogScan scan;
-	TimestampTz at = 0;
+	TimestampTz at;
+	bool		found;
 
 	catalog_begin(&scan, EVENT_BY_ID, snapshot);
 	catalog_seek_number(&scan, seen->last_id);
-	*found = catalog_next_row(&scan, ForwardScanDirection);
-	if (*found)
+	found = catalog_next_row(&scan, ForwardScanDirection);
+	if (found)
 		(void) catalog_row_time(&scan, Anum_event_at, &at);
 	catalog_end(&scan);
-	return *found && at == seen->last_at;
+	if (!found)
+	{
+		found = seen->last_id == identity->purged_id;
+		at = identity->purged_at;
+	}
+	return found && at == seen->last_at;
 }
 
 /*
@@ -181,7 +192,6 @@ position_judge(const Position *position, const Position *here,
 	const View *last = position->in_page ? &position->target : &position->seen;
 	Standing	standing = POSITION_GOOD;
 	Identity	identity;
-	bool		found;
 
 	if (memcmp(&position->registry, &here->registry, sizeof(pg_uuid_t)) != 0)
 	{
@@ -199,8 +209,8 @@ position_judge(const Position *position, const Position *here,
 
 	identity_read(snapshot, &identity);
 	if (standing == POSITION_GOOD && last->last_id > 0 &&
-		!has_last_event(last, snapshot, &found) &&
-		(found || last->last_id > identity.purged_id))
+		last->last_id >= identity.purged_id &&
+		!has_last_event(last, &identity, snapshot))
 	{
 		*why = psprintf("Event " INT64_FORMAT ", the last that it saw, is not here.",
 						last->last_id);
@@ -228,6 +238,33 @@ position_refuse(const char *why)
 			 errhint("Begin anew: take partreg.feed_position(), then read everything once.")));
 }
 
+/*
+ * May the owner of a subscription write to a table?  From 16 on others than
+ * superusers make subscriptions, also for tables that they may not write to.
+ */
+static bool
+may_write(Oid subscription, Oid table)
+{
+	HeapTuple	tuple = SearchSysCache1(SUBSCRIPTIONOID,
+										ObjectIdGetDatum(subscription));
+	HeapTuple	relation = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	bool		may = false;
+
+	if (HeapTupleIsValid(tuple) && HeapTupleIsValid(relation))
+	{
+		Oid			owner = ((Form_pg_subscription) GETSTRUCT(tuple))->subowner;
+
+		may = pg_class_aclcheck(table, owner,
+								ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE) == ACLCHECK_OK ||
+			is_member_of_role(owner, ((Form_pg_class) GETSTRUCT(relation))->relowner);
+	}
+	if (HeapTupleIsValid(relation))
+		ReleaseSysCache(relation);
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return may;
+}
+
 /* Does a subscription write to the registry's tables? */
 static bool
 is_subscriber(void)
@@ -239,7 +276,12 @@ is_subscriber(void)
 	bool		found = false;
 
 	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		found = get_rel_namespace(((Form_pg_subscription_rel) GETSTRUCT(tuple))->srrelid) == schema;
+	{
+		Form_pg_subscription_rel written = (Form_pg_subscription_rel) GETSTRUCT(tuple);
+
+		found = get_rel_namespace(written->srrelid) == schema &&
+			may_write(written->srsubid, written->srrelid);
+	}
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);
 	return found;

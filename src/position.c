@@ -109,12 +109,12 @@ take_transactions(Snapshot snapshot, View *view)
 }
 
 /*
- * Which is the last event that a view sees?
+ * Which is the last event that a view sees, or saw before it was purged?
  *
  * What open transactions have written last is walked over one by one.
  */
 static void
-take_last_event(Snapshot snapshot, View *view)
+take_last_event(Snapshot snapshot, const Identity *identity, View *view)
 {
 	CatalogScan scan;
 
@@ -135,6 +135,13 @@ take_last_event(Snapshot snapshot, View *view)
 		break;
 	}
 	catalog_end(&scan);
+	if (identity->purged_id > view->last_id)
+	{
+		view->last_id = identity->purged_id;
+		view->last_at = identity->purged_at;
+		view->last_xid = identity->purged_system == view->system_id
+			? identity->purged_xid : 0;
+	}
 }
 
 /*
@@ -174,7 +181,7 @@ position_take(Snapshot snapshot)
 		view->lsn = GetXLogReplayRecPtr(&view->timeline);
 	else
 		view->lsn = flushed_end(&view->timeline);
-	take_last_event(snapshot, view);
+	take_last_event(snapshot, &identity, view);
 	return position;
 }
 

@@ -115,7 +115,9 @@ available_before(StatsScan *scan, int64 instant)
 
 	foreach(cell, scan->of_source)
 	{
-		supplied = Max(supplied, supplied_before(scan, lfirst(cell), instant));
+		int64		before = supplied_before(scan, lfirst(cell), instant);
+
+		supplied = Max(supplied, before);
 	}
 	instant = supplied;
 	if (!scan->needs_all)
@@ -126,8 +128,10 @@ available_before(StatsScan *scan, int64 instant)
 
 		if (instant > provider->effective.start &&
 			instant <= provider->effective.end)
-			instant = Max(supplied_before(scan, provider, instant),
-						  provider->effective.start);
+		{
+			instant = supplied_before(scan, provider, instant);
+			instant = Max(instant, provider->effective.start);
+		}
 	}
 	return instant;
 }

@@ -63,14 +63,13 @@ SELECT DISTINCT routine, argument, sqlstate FROM answer WHERE NOT at_a_glance OR
 
 -- A name among many; many names; details.
 SELECT partreg.all_ready(ARRAY['huge', repeat('x', 1000000)], '[2024-01-01, 2024-01-02)');
+CREATE TABLE pg_temp.many_names AS SELECT array_fill('huge'::text, ARRAY[3000000]) AS names;
 SET statement_timeout = '300ms';
 DO $$
 DECLARE
-    -- First, as a slow server may be canceled while it makes the array.
     began timestamptz := clock_timestamp();
-    names text[] := array_fill('huge'::text, ARRAY[3000000]);
 BEGIN
-    PERFORM partreg.all_ready(names, '[2024-01-01, 2024-01-02)');
+    PERFORM partreg.all_ready(names, '[2024-01-01, 2024-01-02)') FROM pg_temp.many_names;
     RAISE 'that was too fast to be canceled';
 EXCEPTION WHEN query_canceled THEN
     RAISE NOTICE 'canceled in time: %', clock_timestamp() - began < '2 s';
@@ -100,12 +99,13 @@ SELECT least(:a, :b, :c) < 0.7 * :whole AS canceled_in_time;
 RESET statement_timeout;
 DO $$
 DECLARE
+    before timestamptz := clock_timestamp();
     huge jsonb := jsonb_build_object('a', repeat('x', 100000000));
     began timestamptz := clock_timestamp();
 BEGIN
     PERFORM partreg.unlock_partition('huge', 'loader', '[2024-01-01, 2024-01-02)', 'x', details => huge);
 EXCEPTION WHEN insufficient_privilege THEN
-    RAISE NOTICE 'refused at a glance: %', clock_timestamp() - began < '500 ms';
+    RAISE NOTICE 'refused at a glance: %', clock_timestamp() - began < greatest(began - before, interval '500 ms');
 END;
 $$;
 -- The same, stored compressed: not even unfolded.

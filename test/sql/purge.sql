@@ -85,6 +85,14 @@ SELECT partreg.changed_ranges('purge', '(,)', :'position_unlocked');
 SELECT partreg.changed_ranges('purge', '(,)', :'position_locked');
 -- An event of that very instant stays.
 SELECT partreg.purge_history((SELECT min(at) FROM partreg.event));
+-- The server's log has a line of it, where something was removed.
+BEGIN;
+UPDATE partreg.event SET at = '1990-01-01' WHERE id = (SELECT min(id) FROM partreg.event);
+SET LOCAL client_min_messages = log;
+\set VERBOSITY terse
+SELECT partreg.purge_history('2000-01-01'), partreg.purge_history('2000-01-02');
+\set VERBOSITY sqlstate
+ROLLBACK;
 
 -- All of it: questions about now, and what comes later, are answered as ever.
 SELECT details FROM partreg.latest_details('purge', '(,)');
@@ -97,20 +105,33 @@ SELECT partreg.ready_since('purge', :'day') AS not_known, partreg.ready_since('p
 SELECT details FROM partreg.latest_details('purge', '(,)');
 SELECT event FROM partreg.changes_since(:'position_locked');
 SELECT event FROM partreg.changes_since(:'position');
+-- Who begins anew goes on, though nothing is left.
+SELECT partreg.feed_position() AS anew \gset
+SELECT event FROM partreg.changes_since(:'anew');
+SELECT partreg.changed_ranges('purge', '(,)', :'anew');
 SELECT * FROM partreg.partitions EXCEPT SELECT * FROM standing;
 SELECT partreg.unlock_partition('purge', 'p', :'day', :'p', 'one');
 SELECT partreg.unlock_partition('purge', 'p', :'next', :'p', 'two');
+SELECT event FROM partreg.changes_since(:'anew');
+SELECT partreg.changed_ranges('purge', '(,)', :'anew');
 SELECT clock_timestamp() AS later \gset
 SELECT partreg.fail_partition('purge', 'p', :'day', :'p');
 SELECT pg_temp.as_of(:'later') AS later, pg_temp.as_of(clock_timestamp()) AS now;
 SELECT min(id) > (SELECT max(id) FROM before) AS numbers_go_on FROM partreg.event;
 SELECT * FROM partreg.verify('purge');
 
--- After a restore there are two rows of what the registry is: the older counts.
+-- After a restore there are two rows of what the registry is.  The history of
+-- both reaches back as far as the shorter one.
 BEGIN;
+INSERT INTO partreg.registry DEFAULT VALUES;
+SELECT pg_temp.as_of(:'later') AS later;
+INSERT INTO partreg.registry (created_at) VALUES ('2000-01-01');
+SELECT pg_temp.as_of(:'later') AS later;
+SAVEPOINT younger;
 INSERT INTO partreg.registry (history_since) VALUES ('infinity');
 SELECT pg_temp.as_of(:'later') AS later;
-INSERT INTO partreg.registry (created_at, history_since) VALUES ('2000-01-01', 'infinity');
+ROLLBACK TO younger;
+INSERT INTO partreg.registry (created_at, history_since) VALUES ('1999-01-01', 'infinity');
 SELECT pg_temp.as_of(:'later') AS later;
 ROLLBACK;
 SELECT partreg.drop_source('purge', :'source_token');

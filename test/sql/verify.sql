@@ -167,6 +167,7 @@ SELECT pg_temp.damaged($$UPDATE partreg.provider SET revoked_at = NULL WHERE id 
 SELECT pg_temp.damaged($$UPDATE partreg.provider SET effective = '[2024-01-01, 2024-01-03]' WHERE id = pg_temp.provider('b')$$);
 SELECT pg_temp.damaged($$UPDATE partreg.provider SET effective = '(2024-01-01, 2024-01-03)' WHERE id = pg_temp.provider('b')$$);
 SELECT pg_temp.damaged($$UPDATE partreg.provider SET effective = '[-infinity, infinity)' WHERE id = pg_temp.provider('b')$$);
+SELECT pg_temp.damaged($$UPDATE partreg.provider SET calendar_start = '2024-01-01' WHERE id = pg_temp.provider('b')$$);
 
 -- Deadlines and calendars by which nobody can tell what is late.
 SELECT pg_temp.damaged($$UPDATE partreg.provider SET deadline = '1 month' WHERE id = pg_temp.provider('a')$$);
@@ -175,6 +176,10 @@ SELECT pg_temp.damaged($$UPDATE partreg.provider SET calendar_step = '1 day', ca
 SELECT pg_temp.damaged($$UPDATE partreg.provider SET calendar_step = '0', calendar_start = '2024-01-01', calendar_zone = 'UTC' WHERE id = pg_temp.provider('a')$$);
 SELECT pg_temp.damaged($$UPDATE partreg.provider SET calendar_step = '1 day', calendar_start = '2024-01-01', calendar_zone = 'UTC', deadline = '1 day' WHERE id = pg_temp.provider('a')$$);
 SELECT pg_temp.damaged($$UPDATE partreg.provider SET calendar_step = '1 day', calendar_zone = 'UTC' WHERE id = pg_temp.provider('a')$$);
+BEGIN;
+UPDATE partreg.provider SET deadline = '0', calendar_step = '1 day', calendar_zone = 'UTC' WHERE id = pg_temp.provider('a');
+SELECT count(*) FROM partreg.late_partitions WHERE state = 'missing';
+ROLLBACK;
 
 -- Trusted roles: gone, renamed, another one of the name, known by name only.
 SELECT pg_temp.damaged($$ALTER ROLE regress_verify_trusted RENAME TO regress_verify_renamed$$);

@@ -299,6 +299,16 @@ $at_subscriber->run('DROP SUBSCRIPTION feed');
 fails_with($at_subscriber, '55000', 'until the sequences are advanced', 'SELECT partreg.feed_position()');
 $at_subscriber->rows('SELECT partreg.advance_sequences()');
 is_deeply(follow($at_subscriber, \$published), [53], 'then a position of the publisher goes on');
+# Whoever may not write to the tables stops nobody by a subscription for them.
+$at_subscriber->run("CREATE SUBSCRIPTION other CONNECTION '$connstr' PUBLICATION feed WITH (enabled = false, create_slot = false, slot_name = NONE)");
+fails_with($at_subscriber, '55000', 'a subscription of a superuser', 'SELECT partreg.feed_position()');
+$at_subscriber->run('CREATE ROLE nobody SUPERUSER; ALTER SUBSCRIPTION other OWNER TO nobody; ALTER ROLE nobody NOSUPERUSER');
+isnt($at_subscriber->value('SELECT partreg.feed_position()'), undef, 'one of somebody else');
+$at_subscriber->run('GRANT INSERT ON partreg.event TO nobody');
+fails_with($at_subscriber, '55000', 'who may write', 'SELECT partreg.feed_position()');
+$at_subscriber->run('REVOKE INSERT ON partreg.event FROM nobody; GRANT ' . getpwuid($>) . ' TO nobody; ALTER ROLE nobody NOINHERIT');
+fails_with($at_subscriber, '55000', 'or may become the owner', 'SELECT partreg.feed_position()');
+$at_subscriber->run('DROP SUBSCRIPTION other; DROP ROLE nobody');
 $subscriber->stop;
 
 note 'Promotion, twice';

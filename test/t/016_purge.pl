@@ -66,4 +66,23 @@ gone($writer, $position, 'on the primary');
 gone($reader, $position, 'on the standby');
 $reader->rows('SELECT pg_wal_replay_resume()');
 
+note 'A copy of the database in which as much has happened';
+
+$_->close_session for $writer, $old;
+sleep 0.2;
+$primary->safe_psql('template1', 'CREATE DATABASE copied TEMPLATE postgres');
+$writer = connect_to($primary);
+
+my $copied = connect_to($primary, dbname => 'copied');
+my $before = position($writer);
+
+write_event($copied, $_) for 3, 4;
+write_event($writer, $_) for 5, 6;
+$position = position($writer);
+gone($copied, $position, 'one taken after it is not good there');
+is($copied->value("SELECT partreg.purge_history('infinity')"), 3, 'all is purged in the copy');
+gone($copied, $position, 'nor then');
+gone($copied, $before, 'one from before has not seen it');
+is($copied->value('SELECT count(*) FROM partreg.changes_since($1)', position($copied)), 0, 'a new one is good');
+
 done_testing();

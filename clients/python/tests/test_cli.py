@@ -1,7 +1,9 @@
 """The command line, as programs that are started and killed."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -15,13 +17,15 @@ from conftest import Place
 START, END = "2024-01-01T00:00Z", "2024-01-01T01:00Z"
 
 
-def start(place: Place, *words: str, **env: str) -> subprocess.Popen[str]:
+def start(
+    place: Place, *words: str, stderr: int = subprocess.PIPE, **env: str
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", "from partition_registry.cli import main; main()", *words],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
-        env={**os.environ, "PARTREG_TOKEN_FILE": str(place.token_file), **env},
+        env={**os.environ, **place.env, "PARTREG_TOKEN_FILE": str(place.token_file), **env},
     )
 
 
@@ -183,3 +187,26 @@ def test_rotate(place: Place, tmp_path: Path) -> None:
     assert partreg(place, *words, PARTREG_TOKEN_FILE=str(new))[0] == 2
     assert new.read_text().strip() == token
     assert partreg(place, *unlock, PARTREG_TOKEN_FILE=str(new))[0] == 0
+
+
+def on_terminal(place: Place, *words: str) -> tuple[int, str]:
+    """Status, and what a person saw who looked on."""
+    person, terminal = pty.openpty()
+    process = start(place, *words, stderr=terminal)
+    os.close(terminal)
+    seen = b""
+    with contextlib.suppress(OSError):  # how a terminal ends
+        while part := os.read(person, 1000):
+            seen += part
+    os.close(person)
+    return process.wait(30), seen.decode()
+
+
+def test_progress_on_a_terminal(place: Place) -> None:
+    where = (place.source, START, END)
+    status, seen = on_terminal(place, "wait", *where, "--timeout", "1.5")
+    assert status == 1
+    assert seen.startswith(f"partreg: waiting, as {place.source} [2024-01-01")
+    status, seen = on_terminal(place, "run", place.source, "cron", START, END, "--", "true")
+    assert status == 0
+    assert "partreg: locked by cron " in seen and seen.endswith("partreg: unlocked\r\n")

@@ -152,14 +152,18 @@ def test_statement_ends_with_a_load_that_a_signal_ends(place: Place) -> None:
             place.registry.partition(place.source, "cron", START, END) as load,
         ):
             insert(load, place)
-            pid = load.connection.info.backend_pid
+            (pid,) = load.connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
             signal.setitimer(signal.ITIMER_REAL, 0.5)
             load.connection.execute("SELECT pg_sleep(60)")
     finally:
         signal.signal(signal.SIGALRM, before)
     assert state(place) == ("failed", "TimeoutError: too slow")
     until = time.monotonic() + 10
-    while place.registry.call("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", (pid,)):
+    busy = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE pid = %s AND state = 'active' AND pid <> pg_backend_pid()"
+    )
+    while place.registry.call(busy, (pid,)):
         assert time.monotonic() < until
         time.sleep(0.1)
 
@@ -176,7 +180,7 @@ def test_lost_connection_does_not_fail_the_partition(place: Place) -> None:
         pytest.raises(psycopg.OperationalError),
         place.registry.partition(place.source, "cron", START, END) as load,
     ):
-        pid = load.connection.info.backend_pid
+        (pid,) = load.connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
         place.registry.call("SELECT pg_terminate_backend(%s)", (pid,))
         time.sleep(0.2)
         insert(load, place)
@@ -199,9 +203,7 @@ def test_transaction_cannot_be_ended_by_hand(place: Place) -> None:
 
 
 def test_needs(place: Place) -> None:
-    need = place.source + ".need"
-    token = place.registry.call("SELECT partreg.register_source(%s, 'sales')", (need,))
-    place.registry.call("SELECT partreg.register_provider('cron', %s)", (token,))
+    need, token = place.need()
     with (
         pytest.raises(pr.NotReady) as refused,
         place.registry.partition(place.source, "cron", START, END, needs=[need]),
@@ -250,9 +252,9 @@ def test_read(place: Place) -> None:
     assert found == (600,)
 
 
-@pytest.mark.parametrize("listen", [None, ""])
-def test_wait(place: Place, listen: str | None) -> None:
-    registry = pr.connect(listen_dsn=listen)
+@pytest.mark.parametrize("listens", [False, True])
+def test_wait(place: Place, listens: bool) -> None:
+    registry = pr.connect(place.dsn, listen_dsn=place.listen_dsn if listens else None)
     waited = threading.Thread(
         target=registry.wait,
         args=(place.source, START, END),
@@ -286,7 +288,7 @@ def test_time_without_offset(place: Place) -> None:
 def test_token_shows_nowhere(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     wrong = place.token[:-1] + ("a" if place.token[-1] != "a" else "b")
-    registry = pr.connect(token=wrong)
+    registry = pr.connect(place.dsn, token=wrong)
     with (
         pytest.raises(pr.NotAllowed) as refused,
         registry.partition(place.source, "cron", START, END),

@@ -1,4 +1,6 @@
-"""Load and read time partitions whose readiness PostgreSQL keeps."""
+"""Load and read time partitions whose readiness PostgreSQL keeps.
+
+For asyncio there is partition_registry.aio, with the same names."""
 
 from .errors import (
     AlreadyExists,
@@ -16,12 +18,16 @@ from .errors import (
     TimedOut,
     UnknownObject,
 )
-from .registry import Load, Reader, Registry, connect
+from .load import Load
+from .registry import Changes, Reader, Registry, connect
+from .steps import Change, Supplied
 from .token import Token
 
 __all__ = [
     "AlreadyExists",
     "BadArgument",
+    "Change",
+    "Changes",
     "DoneAlready",
     "HeldByOther",
     "HistoryGone",
@@ -35,6 +41,7 @@ __all__ = [
     "Reader",
     "Registry",
     "RegistryError",
+    "Supplied",
     "TimedOut",
     "Token",
     "UnknownObject",

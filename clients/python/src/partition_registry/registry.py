@@ -1,43 +1,28 @@
-"""Loading, reading and waiting.
-
-A load is one attempt.  Its holder is a name that no other attempt has, its
-lock is committed before it begins, and its unlock is committed with its rows
-or not at all: the server refuses the unlock of an attempt whose lock was taken
-over, and the rows roll back with it.
+"""Loading, reading, waiting, and following what changes.
 
 Everything works through a pooler that gives a connection for one transaction:
 no prepared statements, no session settings.  Only LISTEN needs a connection
-that goes past the pooler (``listen_dsn``); without one, ``wait`` polls.
+that goes past the pooler (``listen_dsn``); without one, ``wait`` and ``changes``
+poll.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import secrets
-import socket
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
 import psycopg
-from psycopg.rows import TupleRow
 
-from . import errors
-from .errors import BadArgument, HeldByOther, LockLost, NotReady, Obstacle
+from . import steps, waits
+from .errors import Obstacle
+from .load import LEASE, RENEW_EVERY, Attempt, Load
+from .steps import Change, Connection, Steps, Supplied, T
 from .token import Token, teach
-
-LEASE = timedelta(minutes=5)
-RENEW_EVERY = timedelta(minutes=1)
-_LOOK_AGAIN = 30.0  # seconds; a notification may be lost
-
-_PARTITION = "%s, %s, tstzrange(%s, %s)"
-
-Connection = psycopg.Connection[TupleRow]
 
 
 def connect(
@@ -47,79 +32,11 @@ def connect(
 
     No connection is made yet.  listen_dsn leads past a transaction pooler to
     the same database; the token is used where a call names no other."""
-    return Registry(dsn, listen_dsn, _token(token))
+    return Registry(dsn, listen_dsn, as_token(token))
 
 
-def _token(token: Token | str | None) -> Token | None:
+def as_token(token: Token | str | None) -> Token | None:
     return Token(token) if isinstance(token, str) else token
-
-
-def _aware(*times: datetime) -> None:
-    for when in times:
-        if when.tzinfo is None or when.utcoffset() is None:
-            raise BadArgument(
-                f"the time {when.isoformat()} has no offset from UTC",
-                hint="Give a datetime with a tzinfo: which instant is meant depends on it.",
-            )
-
-
-def _names(sources: str | Sequence[str]) -> tuple[str, ...]:
-    names = (sources,) if isinstance(sources, str) else tuple(sources)
-    if not names:
-        raise BadArgument("no source is named")
-    return names
-
-
-def _new_holder(provider: str) -> str:
-    mark = f" {socket.gethostname()[:60]}/{os.getpid()}/{secrets.token_hex(4)}"
-    return provider.encode()[: 200 - len(mark)].decode(errors="ignore") + mark
-
-
-def _is_lost(connection: Connection | None, error: BaseException) -> bool:
-    """Is this about a connection that is gone?"""
-    if connection is not None and connection.broken:
-        return True
-    return isinstance(error, psycopg.OperationalError) and (
-        error.sqlstate is None or error.sqlstate[:2] == "08" or error.sqlstate[:4] == "57P0"
-    )
-
-
-def _obstacles(
-    connection: Connection, sources: Sequence[str], start: datetime, end: datetime
-) -> tuple[Obstacle, ...]:
-    try:
-        return tuple(
-            Obstacle(source, *row)
-            for source in sources
-            for row in connection.execute(
-                "SELECT lower(during), upper(during), state, provider_name, since, holder,"
-                "       lease_expires_at, reason"
-                "  FROM partreg.explain_readiness(%s, tstzrange(%s, %s))",
-                (source, start, end),
-            )
-        )
-    except psycopg.Error as error:
-        raise errors.translated(error) from error
-
-
-def _not_ready(obstacles: tuple[Obstacle, ...], kind: type[NotReady] | None = None) -> NotReady:
-    if any(obstacle.state == "failed" for obstacle in obstacles):
-        kind, word = errors.PartitionFailed, "failed_upstream"
-    elif kind is None:
-        kind, word = NotReady, "not_ready"
-    else:
-        word = "timed_out"
-    lines = [str(obstacle) for obstacle in obstacles[:5]]
-    if len(obstacles) > 5:
-        lines.append(f"and {len(obstacles) - 5} more")
-    error = kind(
-        "timed out before the data was ready" if word == "timed_out" else "the data is not ready",
-        sqlstate="55P03" if word == "timed_out" else "55000",
-        condition=word,
-        detail="\n".join(lines),
-    )
-    error.obstacles = obstacles
-    return error
 
 
 class Registry:
@@ -136,20 +53,30 @@ class Registry:
     def open(self, *, autocommit: bool = False, listen: bool = False) -> Connection:
         """A new connection that works behind a transaction pooler and takes a
         Token as a parameter.  Errors: psycopg.OperationalError."""
-        dsn = self._listen_dsn if listen and self._listen_dsn is not None else self._dsn
-        connection = psycopg.connect(dsn, autocommit=autocommit, prepare_threshold=None)
+        connection = psycopg.connect(
+            self.dsn(listen), autocommit=autocommit, prepare_threshold=None
+        )
         teach(connection)
         return connection
 
-    def call(self, statement: str, parameters: Sequence[object]) -> Any:
+    @property
+    def listens(self) -> bool:
+        """Can it LISTEN?  Else it polls."""
+        return self._listen_dsn is not None
+
+    def dsn(self, listen: bool = False) -> str:
+        """Where to connect, to LISTEN or for everything else."""
+        return self._listen_dsn if listen and self._listen_dsn is not None else self._dsn
+
+    def call(self, statement: str, parameters: Sequence[object] = ()) -> Any:
         """Run one call of the registry in a transaction of its own, and give
         its only value.  Errors: those of partition_registry.errors."""
+        return self.run(steps.value(statement, parameters))
+
+    def run(self, what: Steps[T]) -> T:
+        """Carry out steps, each statement in a transaction of its own."""
         with contextlib.closing(self.open(autocommit=True)) as connection:
-            try:
-                row = connection.execute(statement.encode(), parameters).fetchone()
-            except psycopg.Error as error:
-                raise errors.translated(error) from error
-        return row[0] if row else None
+            return steps.run(connection, what)
 
     def check(self, sources: str | Sequence[str], start: datetime, end: datetime) -> bool:
         """Is [start, end) ready in each of the sources?"""
@@ -161,10 +88,24 @@ class Registry:
         """What keeps [start, end) from being ready; empty where it is.
 
         Errors: UnknownObject, BadArgument, NotAllowed."""
-        _aware(start, end)
+        steps.aware(start, end)
         with contextlib.closing(self.open()) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            return _obstacles(connection, _names(sources), start, end)
+            return steps.run(connection, steps.obstacles(steps.named(sources), start, end))
+
+    def history(
+        self,
+        source: str,
+        start: datetime | None,
+        end: datetime | None,
+        *,
+        provider: str | None = None,
+        at_most: int = 1000,
+    ) -> list[Change]:
+        """What happened to what overlaps [start, end), the newest first; None
+        stands for no bound.  Errors: UnknownObject, BadArgument."""
+        steps.aware(*(when for when in (start, end) if when is not None))
+        return self.run(steps.history(source, start, end, provider, at_most))
 
     def wait(
         self,
@@ -177,30 +118,63 @@ class Registry:
     ) -> None:
         """Return once [start, end) is ready in each of the sources.
 
-        With listen_dsn a notification wakes it; else it looks every poll.  No
-        transaction stands open meanwhile.
+        With listen_dsn a notification wakes it; else it looks every poll.  All
+        waits of a process share one connection, in which no transaction stands
+        open.
 
         Errors: PartitionFailed at once where a failed partition is in the way;
         UnknownObject at once for a source that does not exist; TimedOut after
         timeout (0 looks once, None waits for ever)."""
-        _aware(start, end)
-        names = _names(sources)
+        wait = self.begin_wait(sources, start, end, timeout, poll)
+        try:
+            wait.future.result()
+        finally:
+            wait.future.cancel()
+
+    def begin_wait(
+        self,
+        sources: str | Sequence[str],
+        start: datetime,
+        end: datetime,
+        timeout: timedelta | None = None,
+        poll: timedelta = timedelta(seconds=1),
+    ) -> waits.Wait:
+        """Begin to wait(); its future says when it is over, and how, and its
+        obstacles what was in the way when it looked last."""
+        steps.aware(start, end)
         until = None if timeout is None else time.monotonic() + timeout.total_seconds()
-        listens = self._listen_dsn is not None
-        with contextlib.closing(self.open(autocommit=True, listen=True)) as connection:
-            if listens:
-                connection.execute("LISTEN partreg")
-            while obstacles := _obstacles(connection, names, start, end):
-                left = _LOOK_AGAIN if listens else poll.total_seconds()
-                if until is not None:
-                    left = min(left, until - time.monotonic())
-                if left <= 0 or any(obstacle.state == "failed" for obstacle in obstacles):
-                    raise _not_ready(obstacles, errors.TimedOut)
-                if listens:
-                    for _ in connection.notifies(timeout=left, stop_after=1):
-                        pass
-                else:
-                    time.sleep(left)
+        wait = waits.Wait(steps.named(sources), start, end, until, poll.total_seconds())
+        shared = waits.of_this_process(
+            self.dsn(listen=True), lambda: self.open(autocommit=True, listen=True), self.listens
+        )
+        shared.add(wait)
+        return wait
+
+    def position(self) -> str:
+        """A position of the feed that starts now."""
+        found: str = self.call("SELECT partreg.feed_position()")
+        return found
+
+    def changes(
+        self,
+        position: str | None,
+        *,
+        sources: str | Sequence[str] | None = None,
+        follow: bool = True,
+        poll: timedelta = timedelta(seconds=1),
+    ) -> Changes:
+        """The changes since a position, one by one, each once; None: since the
+        oldest that is kept, ``registry.position()``: since now.
+
+        It goes on for ever, woken by notifications where there is a listen_dsn
+        and else looking every poll; without ``follow`` it ends where nothing has
+        come.  A position goes on with the sources that it was got with.
+
+        Errors, while it is used: HistoryGone, where the position is of a history
+        that does not go on here, or that was purged; BadArgument;
+        psycopg.OperationalError, after which its position still goes on."""
+        names = None if sources is None else steps.named(sources)
+        return Changes(self, position, names, follow, poll.total_seconds())
 
     @contextlib.contextmanager
     def read(
@@ -209,16 +183,14 @@ class Registry:
         """Check and read in one snapshot.
 
         Errors: NotReady, PartitionFailed, UnknownObject, BadArgument."""
-        _aware(start, end)
-        names = _names(sources)
+        steps.aware(start, end)
+        names = steps.named(sources)
         with contextlib.closing(self.open()) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             with connection.transaction():
-                obstacles = _obstacles(connection, names, start, end)
-                if obstacles:
-                    raise _not_ready(obstacles)
-                yield Reader(connection)
+                steps.run(connection, steps.assert_ready(names, start, end))
+                yield Reader(connection, names, start, end)
 
     def partition(
         self,
@@ -247,130 +219,110 @@ class Registry:
         Errors: HeldByOther, NotReady, NotAllowed, UnknownObject, BadArgument
         on entering; LockLost where the lock was taken over meanwhile; what the
         block raises.  Whatever is raised, nothing of the load is committed."""
-        _aware(start, end)
-        names = _names(needs) if needs else ()
-        return Load(
-            self,
+        steps.aware(start, end)
+        attempt = Attempt(
             (source, provider, start, end),
-            names,
-            _token(token) or self.token,
-            holder or _new_holder(provider),
+            steps.named(needs) if needs else (),
+            as_token(token) or self.token,
+            holder,
             predecessor,
             lease,
             renew_every,
         )
+        return Load(self.open, self.run, attempt)
 
 
 class Reader:
-    """A snapshot in which the sources are ready."""
+    """A snapshot in which the sources are ready.  Ask while it is open."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(
+        self, connection: Connection, sources: tuple[str, ...], start: datetime, end: datetime
+    ) -> None:
         self.connection = connection
+        self._asked = (sources, start, end)
+
+    @cached_property
+    def position(self) -> str:
+        """The position of the feed that this snapshot sees: what it reads holds
+        until ``registry.changes`` or changed_ranges() since then say otherwise."""
+        found: str = steps.run(self.connection, steps.value("SELECT partreg.feed_position()"))
+        return found
+
+    @cached_property
+    def details(self) -> tuple[Supplied, ...]:
+        """What the last unlock of each partition in the range said of it."""
+        return steps.run(self.connection, steps.supplied(*self._asked))
 
 
-class Load:
-    """One attempt to load a partition; made by Registry.partition().
+class Changes:
+    """An iterator over the feed, made by Registry.changes().
 
-    holder: its name in the registry.  details: a dict that is given with the
-    unlock, for the consumers."""
+    position: goes on after the change that it has given last.  A change has
+    its own, too: store that in the transaction of what was made of the change.
+    ``close()`` it, or use it with ``with``, where it is left before its end."""
 
     def __init__(
         self,
         registry: Registry,
-        partition: tuple[str, str, datetime, datetime],
-        needs: tuple[str, ...],
-        token: Token | None,
-        holder: str,
-        predecessor: str | None,
-        lease: timedelta,
-        renew_every: timedelta,
+        position: str | None,
+        sources: tuple[str, ...] | None,
+        follow: bool,
+        poll: float,
     ) -> None:
-        self.holder = holder
-        self.details: dict[str, Any] | None = None
-        self.lost: LockLost | None = None  # set by the renewal
+        self.position = position
         self._registry = registry
-        self._partition = partition
-        self._needs = needs
-        self._token = token
-        self._predecessor = predecessor
-        self._lease = lease
-        self._renew_every = renew_every.total_seconds()
+        self._sources = sources
+        self._follow = follow
+        self._poll = poll
+        self._listens = follow and registry.listens
         self._connection: Connection | None = None
-        self._transaction = contextlib.ExitStack()
-        self._began: datetime | None = None
-        self._needs_made_by: set[int] = set()
-        self._done = threading.Event()
-        self._renewal = threading.Thread(target=self._renew, name="partreg lease", daemon=True)
+        self._page: list[Change] = []
+        self._next = position  # after the page
 
-    @property
-    def start(self) -> datetime:
-        return self._partition[2]
-
-    @property
-    def end(self) -> datetime:
-        return self._partition[3]
-
-    def __enter__(self) -> Self:
-        if self._needs:
-            obstacles = self._registry.explain(self._needs, self.start, self.end)
-            if obstacles:
-                raise _not_ready(obstacles)
-        if self._predecessor is not None:
-            # Where it has not the lock, there is nothing to end.
-            with contextlib.suppress(LockLost, HeldByOther, errors.UnknownObject):
-                self._fail(self._predecessor, f"ended by its successor {self.holder}")
-        try:
-            self._registry.call(
-                f"SELECT partreg.lock_partition({_PARTITION}, %s, %s, %s, register => true)",
-                (*self._partition, self._token, self.holder, self._lease),
-            )
-        except HeldByOther as error:
-            self._name_holder(error)
-            raise
-        self._renewal.start()
+    def __iter__(self) -> Self:
         return self
 
-    @property
-    def connection(self) -> Connection:
-        """The connection of the load's transaction, which begins at the first
-        use; a load of data that is elsewhere needs none.  It cannot be
-        committed by hand: it commits with the unlock.
+    def __next__(self) -> Change:
+        while not self._page:
+            try:
+                connection = self._connection or self._connect()
+                self._page, self._next = steps.run(
+                    connection, steps.changes(self._next, self._sources)
+                )
+                if not self._page:
+                    self.position = self._next
+                    if not self._follow:
+                        self.close()
+                        raise StopIteration
+                    self._sleep(connection)
+            except psycopg.Error:
+                self.close()
+                raise
+        change = self._page.pop(0)
+        self.position = change.position
+        return change
 
-        Errors: NotReady, where a need is not ready at its first statement."""
-        if self._connection is None:
-            connection = self._registry.open()
-            self._transaction.callback(connection.close)
-            # Not REPEATABLE READ: every renewal would make the unlock fail as a
-            # concurrent update.  That the needs are the same from the first
-            # statement to the last is seen before the unlock.
-            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-            self._transaction.enter_context(connection.transaction())
-            self._connection = connection
-            self._began = self._transaction_began()
-            self._needs_made_by = self._check_needs()
+    def _connect(self) -> Connection:
+        self._connection = self._registry.open(autocommit=True, listen=self._listens)
+        if self._listens:
+            self._connection.execute("LISTEN partreg")
         return self._connection
 
-    def _check_needs(self) -> set[int]:
-        """See that the needs are ready, and give the events that changed them.
+    def _sleep(self, connection: Connection) -> None:
+        if self._listens:
+            for _ in connection.notifies(timeout=waits.LOOK_AGAIN, stop_after=1):
+                pass
+        else:
+            time.sleep(self._poll)
 
-        Errors: NotReady, PartitionFailed, UnknownObject, NotAllowed."""
-        assert self._connection is not None
-        if not self._needs:
-            return set()
-        obstacles = _obstacles(self._connection, self._needs, self.start, self.end)
-        if obstacles:
-            raise _not_ready(obstacles)
-        try:
-            rows = self._connection.execute(
-                "SELECT event_id FROM partreg.events"
-                " WHERE source_name = ANY (%s) AND during && tstzrange(%s, %s)"
-                "   AND event IN ('lock', 'take_over', 'unlock', 'fail', 'force_fail', 'revoke',"
-                "                 'retire')",
-                (list(self._needs), self.start, self.end),
-            ).fetchall()
-        except psycopg.Error as error:
-            raise errors.translated(error) from error
-        return {row[0] for row in rows}
+    def close(self) -> None:
+        """Close its connection.  Its position goes on."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
@@ -378,120 +330,4 @@ class Load:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            if error is None:
-                if self.lost is None:
-                    self._unlock()
-                    return
-                self._abandon(self.lost)
-                raise self.lost
-            self._abandon(error if self.lost is None else self.lost)
-            if self.lost is not None:
-                # What the block raised is how it was told.
-                raise self.lost from error
-        finally:
-            self._done.set()
-            self._renewal.join()
-
-    def _unlock(self) -> None:
-        try:
-            connection = self.connection
-            if self._transaction_began() != self._began:
-                raise BadArgument(
-                    "the load has ended its transaction by itself",
-                    hint="Leave COMMIT and ROLLBACK out of it:"
-                    " its rows are committed with the unlock.",
-                )
-            if self._check_needs() - self._needs_made_by:
-                raise NotReady(
-                    "a source that the load needs was changed while it loaded",
-                    sqlstate="55000",
-                    condition="not_ready",
-                    hint="Run the load again: it may have read rows of before and after.",
-                )
-            try:
-                connection.execute(
-                    f"SELECT partreg.unlock_partition({_PARTITION}, %s, %s,"
-                    " details => %s::jsonb)".encode(),
-                    (
-                        *self._partition,
-                        self._token,
-                        self.holder,
-                        None if self.details is None else json.dumps(self.details),
-                    ),
-                )
-                self._transaction.close()
-            except psycopg.Error as refused:
-                raise errors.translated(refused) from refused
-        except BaseException as error:
-            self._abandon(error)
-            raise
-
-    def _abandon(self, error: BaseException) -> None:
-        """Roll back and fail the partition; what is seen is the first error.
-
-        After a lost connection nobody knows whether the COMMIT arrived: then
-        the lease decides."""
-        lost = _is_lost(self._connection, error)
-        if (
-            self._connection is not None
-            and self._connection.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE
-        ):
-            # A signal's handler raised while a statement ran: it would go on.
-            with contextlib.suppress(psycopg.Error):
-                self._connection.cancel_safe(timeout=5)
-        with contextlib.suppress(BaseException):
-            self._transaction.__exit__(type(error), error, error.__traceback__)
-        if not lost and not isinstance(error, LockLost | errors.DoneAlready):
-            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-            with contextlib.suppress(psycopg.Error, errors.RegistryError):
-                self._fail(self.holder, reason)
-
-    def _fail(self, holder: str, reason: str) -> None:
-        self._registry.call(
-            f"SELECT partreg.fail_partition({_PARTITION}, %s, %s, %s)",
-            (*self._partition, self._token, holder, reason),
-        )
-
-    def _transaction_began(self) -> datetime | None:
-        assert self._connection is not None
-        row = self._connection.execute("SELECT now()").fetchone()
-        return row[0] if row else None
-
-    def _name_holder(self, error: HeldByOther) -> None:
-        with (
-            contextlib.suppress(psycopg.Error),
-            contextlib.closing(self._registry.open(autocommit=True)) as connection,
-        ):
-            row = connection.execute(
-                "SELECT holder, since, lease_expires_at FROM partreg.locks"
-                " WHERE source_name = %s AND provider_name = %s AND during = tstzrange(%s, %s)",
-                self._partition,
-            ).fetchone()
-            if row:
-                error.holder, error.since, error.lease_expires_at = row
-
-    def _renew(self) -> None:
-        """Renew the lease until the load is done; a lost lock ends the load."""
-        while not self._done.wait(self._renew_every):
-            try:
-                self._registry.call(
-                    f"SELECT partreg.renew_lease({_PARTITION}, %s, %s, %s)",
-                    (*self._partition, self._lease, self._token, self.holder),
-                )
-            except errors.RegistryError as error:
-                if self._done.is_set():
-                    return
-                self.lost = LockLost(
-                    error.message,
-                    sqlstate=error.sqlstate,
-                    condition=error.condition,
-                    detail=error.detail,
-                    hint=error.hint,
-                )
-                if self._connection is not None:
-                    with contextlib.suppress(psycopg.Error):
-                        self._connection.cancel_safe()
-                return
-            except psycopg.Error:
-                pass  # next time again: the lease is longer than that
+        self.close()

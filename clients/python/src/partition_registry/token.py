@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import psycopg
+from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper
 
 
@@ -51,6 +52,6 @@ class _TokenDumper(Dumper):
         return obj.to_wire()
 
 
-def teach(connection: psycopg.Connection) -> None:
-    """Let a connection take a Token as a parameter."""
-    connection.adapters.register_dumper(Token, _TokenDumper)
+def teach(context: AdaptContext) -> None:
+    """Let a connection, or whatever else has adapters, take a Token as a parameter."""
+    context.adapters.register_dumper(Token, _TokenDumper)

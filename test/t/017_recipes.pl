@@ -1,5 +1,5 @@
-# The recipes of docs/recipes.md and of the README, to the letter: what psql
-# prints is what stands there.
+# The recipes of docs/recipes.md, docs/history.md and of the README, to the
+# letter: what psql prints is what stands there.
 #
 # A comment before a block of SQL says as whom it is run.  The session is one, so
 # what \gset has set stays; examples/ is its folder.
@@ -116,6 +116,13 @@ my $reread = slurp_file("$root/examples/reread.sql") =~ s/^--.*\n|^\n//gmr;
 play('recipes', $recipes);
 like($recipes, qr/^```sql\n\Q$reread\E```/m, 'the page shows examples/reread.sql');
 
+note 'docs/history.md';
+
+play('history', slurp_file("$root/docs/history.md"));
+
+my $bench = psql('postgres', 'CREATE DATABASE bench') . psql('bench', "\\set hours 9\n\\i ../test/bench/history.sql");
+is(() = $bench =~ /^\s+9000$/gm, 3, 'the program that measures it: three times a third goes, and comes');
+
 note 'README.md';
 
 my ($questions) = slurp_file("$root/README.md") =~ /^(### Questions\n.*?)^### /ms;
@@ -187,7 +194,7 @@ SKIP:
 	my @readers;
 	my $begin = sub
 	{
-		my $log = "$PostgreSQL::Test::Utils::log_path/015_recipes_feed_reader.log";
+		my $log = "$PostgreSQL::Test::Utils::log_path/017_recipes_feed_reader.log";
 
 		local @ENV{ 'PGUSER', 'PGDATABASE' } = ('analyst', 'reread');
 		push @readers, IPC::Run::start([ $python, 'feed_reader.py', @_ ], '<', \undef, '>>', $log, '2>&1');
