@@ -174,7 +174,14 @@ class Installation:
         for dag in dags:
             query = f"SELECT run_id FROM dag_run WHERE dag_id = '{dag}' AND run_type = 'scheduled'"
             run = wait_for(f"the run of {dag}", lambda query=query: self.ask(query))
-            self.call("PATCH", f"/dags/{dag}/dagRuns/{run}", json={"state": "failed"})
+            path = f"/api/v2/dags/{dag}/dagRuns/{run}"
+
+            # It may collide with the scheduler: an error of the database.
+            def ended(path: str = path) -> bool:
+                answer = self._client.patch(path, json={"state": "failed"})
+                return bool(answer.status_code == 200)
+
+            wait_for(f"the end of {run}", ended)
 
     # What is asked often is read where it is kept: the API takes its time.
 

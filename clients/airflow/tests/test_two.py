@@ -137,7 +137,8 @@ def test_plain_recipe(world: World) -> None:
 def test_started_by_what_the_other_has_unlocked(world: World) -> None:
     """Also by what was unlocked while the triggerer was down; each day once."""
     north, south = world.north, world.south
-    wait_for("the days of before", lambda: world.ready("marts.report", PLAIN_DAY))
+    for day in (PLAIN_DAY, DAMAGED_DAY, SHORT_DAY):
+        wait_for(day, lambda day=day: world.ready("marts.report", day))
     wait_for("the memory", lambda: south.remembers(2))
     south.stop("triggerer", how=signal.SIGKILL)
     made = world.run(north, "orders", LATE_DAY)

@@ -4,11 +4,14 @@
                              time_zone="Europe/Berlin")
     orders = Asset("sales.orders", watchers=[AssetWatcher(name="days", trigger=days)])
 
-Each step that has become ready is an event of the asset, with its range.  What was
-said already is remembered in Airflow's own store for the asset, so a triggerer that
-was down says afterwards what came meanwhile.  Airflow does not tell a trigger when
-an event of its is kept.  So the memory is written a while later: a triggerer that
-is killed in between says the same steps once more, and none is lost.
+What has become ready since it looked last is one event of the asset, with the ranges
+of its steps.  One, because of several within a moment Airflow makes a run of the
+first, and leaves the others to the run that the next event starts.
+
+What was said already is remembered in Airflow's own store for the asset, so a
+triggerer that was down says afterwards what came meanwhile.  Airflow does not tell a
+trigger when an event of its is kept.  So the memory is written a while later: a
+triggerer that is killed in between says the same steps once more, and none is lost.
 """
 
 from __future__ import annotations
@@ -29,17 +32,19 @@ from .listen import bell
 from .steps import Memory, Steps
 from .trigger import LOOK_AGAIN, places
 
-_KEPT_AFTER = 5.0  # seconds; a triggerer hands events on once a second
+# Seconds.  A triggerer hands events on once a second, and a scheduler makes a run of
+# them about as often.
+_KEPT_AFTER = 10.0
 
 
 class ReadyAssetTrigger(BaseEventTrigger):
-    """Fires once for each step from start on that is ready in all of the sources.
+    """Fires with the steps from start on that are ready in all of the sources, each once.
 
     :param source: one source, or several
     :param start: where the first step begins, with an offset
     :param step: an interval: 1 day, 1 hour, 1 month
     :param time_zone: whose days and months
-    :param again: fire once more for a step in which something was restated
+    :param again: fire once more with a step in which something was restated
     :param partreg_conn_id: a connection of type partreg
     """
 
@@ -94,9 +99,8 @@ class ReadyAssetTrigger(BaseEventTrigger):
                 except (RegistryError, psycopg.Error) as error:
                     self.log.error("%s: %s", ", ".join(self.steps.sources), error)
                 else:
-                    for step in found:
-                        yield TriggerEvent(payload(self.steps.sources, [step]))
                     if found:
+                        yield TriggerEvent(payload(self.steps.sources, found))
                         await asyncio.sleep(_KEPT_AFTER)
                     if now != memory:
                         await store.aset(self._key, now)
