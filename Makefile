@@ -8,22 +8,26 @@
 
 PG_CONFIG ?= pg_config
 
+# The folder of this file, also where it is built elsewhere: make -f …/Makefile
+HERE := $(if $(VPATH),$(VPATH)/,$(dir $(firstword $(MAKEFILE_LIST))))
+
 EXTENSION  = partition_registry
-EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(HERE)$(EXTENSION).control)
 MODULE_big = $(EXTENSION)
-OBJS       = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+SOURCES    = $(sort $(wildcard $(HERE)src/*.c))
+OBJS       = $(patsubst $(HERE)%.c,%.o,$(SOURCES))
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-DATA       = $(wildcard sql/$(EXTENSION)--*--*.sql)
+DATA       = $(patsubst $(HERE)%,%,$(wildcard $(HERE)sql/$(EXTENSION)--*--*.sql))
 
 # Inputs below test/, outputs in expected/ of this folder, which PostgreSQL 15
 # looks for beside the results, and has to be told from 16 on.
 EXPECTED_HERE = $(if $(filter 15,$(MAJORVERSION)),,--expecteddir=.)
 
-REGRESS      = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS      = $(patsubst $(HERE)test/sql/%.sql,%,$(sort $(wildcard $(HERE)test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=. $(EXPECTED_HERE) --encoding=UTF8 --load-extension=pgcrypto
 
-ISOLATION      = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION      = $(patsubst $(HERE)test/specs/%.spec,%,$(sort $(wildcard $(HERE)test/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test --outputdir=. $(EXPECTED_HERE) --encoding=UTF8 --load-extension=pgcrypto
 
 TAP_TESTS   = 1
@@ -40,14 +44,22 @@ EXTRA_CLEAN   = exports.txt
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(EXTENSION)--$(EXTVERSION).sql: $(sort $(wildcard sql/[0-9][0-9]_*.sql)) $(EXTENSION).control
+$(EXTENSION)--$(EXTVERSION).sql: $(sort $(wildcard $(HERE)sql/[0-9][0-9]_*.sql)) $(EXTENSION).control
 	cat $(filter %.sql,$^) > $@
 
-$(OBJS): $(wildcard src/*.h)
+$(OBJS): $(wildcard $(HERE)src/*.h) | $(CURDIR)/src
+$(CURDIR)/src:
+	mkdir -p $@
 
-exports.txt: $(sort $(wildcard src/*.c))
+exports.txt: $(SOURCES)
 	{ echo "Pg_magic_func 1"; echo "_PG_init 1"; \
 	  sed -n 's/^PG_FUNCTION_INFO_V1(\(.*\));$$/\1 1\npg_finfo_\1 1/p' $^; } > $@
+
+# What PGXN takes: the files of the last commit.
+.PHONY: dist
+dist:
+	git -C $(HERE) archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ \
+	    --output=$(CURDIR)/$(EXTENSION)-$(EXTVERSION).zip HEAD
 
 .PHONY: quickstart bench
 quickstart bench:

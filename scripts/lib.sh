@@ -221,6 +221,25 @@ need_packages()
 	}
 }
 
+# unpack_packages DIR PACKAGE...
+#
+# Unpack Debian packages below DIR.  Not installed, as a server that is
+# installed is started.  Where they cannot be had, what wants them skips.
+unpack_packages()
+{
+	local dir=$1 package
+
+	shift
+	as_pg mkdir -p "$dir"
+	if ! (cd "$dir" && as_root apt-get download -qq "$@" >/dev/null 2>&1); then
+		say "cannot download $*: the tests that want them are skipped"
+		return
+	fi
+	for package in "$dir"/*.deb; do
+		as_pg dpkg -x "$package" "$dir"
+	done
+}
+
 update_package_lists()
 {
 	say "reading the package lists (apt-get update)"

@@ -185,6 +185,7 @@ CREATE TABLE partreg.registry (
     created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     history_since  timestamptz NOT NULL DEFAULT '-infinity',
     purged_id      bigint NOT NULL DEFAULT 0,
+    purged_at      timestamptz NOT NULL DEFAULT '-infinity',
     purged_xid     xid8 NOT NULL DEFAULT '0',
     purged_system  bigint NOT NULL DEFAULT 0
 ) USING heap;
@@ -192,6 +193,7 @@ INSERT INTO partreg.registry DEFAULT VALUES;
 COMMENT ON TABLE partreg.registry IS 'internal: which registry this is, and how far back its history reaches; the oldest row counts';
 COMMENT ON COLUMN partreg.registry.history_since IS 'what was so at an instant before is not known';
 COMMENT ON COLUMN partreg.registry.purged_id IS 'the greatest number of an event that purge_history() has removed; 0: none';
+COMMENT ON COLUMN partreg.registry.purged_at IS 'of that event';
 COMMENT ON COLUMN partreg.registry.purged_xid IS 'the greatest transaction whose events it has removed, in the cluster of purged_system';
 
 COMMENT ON SEQUENCE partreg.source_id_seq IS 'internal: numbers sources';

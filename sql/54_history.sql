@@ -76,15 +76,15 @@ BEGIN
     WITH removed AS (
         DELETE FROM partreg.event e
          WHERE e.at < before AND partreg._event_time(e.at, e.xid, e.system_id) < before
-        RETURNING e.id, e.xid, e.system_id
+        RETURNING e.id, e.at, e.xid, e.system_id
     ), newest AS (
-        SELECT r.id, r.system_id FROM removed r ORDER BY r.id DESC LIMIT 1
+        SELECT r.id, r.at, r.system_id FROM removed r ORDER BY r.id DESC LIMIT 1
     )
-    SELECT count(*) AS events, n.id, n.system_id,
+    SELECT count(*) AS events, n.id, n.at, n.system_id,
            max(r.xid) FILTER (WHERE r.system_id = n.system_id) AS xid
       INTO gone
       FROM removed r, newest n
-     GROUP BY n.id, n.system_id;
+     GROUP BY n.id, n.at, n.system_id;
 
     -- A transaction that is open now may commit events of before, which then
     -- stay; of what comes after this call, nothing is missing.
@@ -96,12 +96,15 @@ BEGIN
     END IF;
     UPDATE partreg.registry r
        SET purged_id = greatest(r.purged_id, gone.id),
+           purged_at = CASE WHEN r.purged_id < gone.id THEN gone.at ELSE r.purged_at END,
            purged_xid = CASE WHEN r.purged_system = gone.system_id THEN greatest(r.purged_xid, gone.xid)
                              WHEN r.purged_id < gone.id THEN gone.xid
                              ELSE r.purged_xid
                         END,
            purged_system = CASE WHEN r.purged_id < gone.id THEN gone.system_id ELSE r.purged_system END
      WHERE r.id = registry;
+    -- History cannot tell who cut it off; the server's log does.
+    RAISE LOG 'partreg.purge_history() removes % events of before %', gone.events, before;
     RETURN gone.events;
 END;
 $$;

@@ -37,6 +37,13 @@ CREATE FUNCTION partreg._is_name(name text)
 COMMENT ON FUNCTION partreg._is_name(text) IS
     'internal: does a text keep the rules for names of sources, providers, owners and holders?';
 
+CREATE FUNCTION partreg._is_calendar(step interval, start_at timestamptz, time_zone text)
+    RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg._is_calendar(interval, timestamptz, text) IS
+    'internal: can the steps of a stored calendar be told by this server?';
+
 -- A time that somebody's clock may have shown.
 CREATE FUNCTION partreg._is_past(at timestamptz)
     RETURNS boolean
@@ -206,8 +213,29 @@ CREATE VIEW partreg._damage_providers (source_id, problem) AS
     UNION ALL
     SELECT v.source_id, format('provider %s is not revoked and has no token', v.name)
       FROM partreg.provider v
-     WHERE v.revoked_at IS NULL AND v.token_digest IS NULL;
+     WHERE v.revoked_at IS NULL AND v.token_digest IS NULL
+    UNION ALL
+    SELECT v.source_id, format('provider %s has half of a calendar', v.name)
+      FROM partreg.provider v
+     WHERE v.calendar_step IS NULL
+       AND num_nonnulls(v.calendar_start, v.calendar_zone, v.calendar_closed) > 0;
 COMMENT ON VIEW partreg._damage_providers IS 'internal: providers with names, times or ranges that mean nothing, or revoked by half';
+
+CREATE VIEW partreg._damage_schedules (source_id, problem) AS
+    SELECT v.source_id, format('the deadline of provider %s is %s, which is no length of time', v.name, v.deadline)
+      FROM partreg.provider v
+     WHERE extract(year FROM v.deadline) <> 0 OR extract(month FROM v.deadline) <> 0 OR v.deadline < '0'
+    UNION ALL
+    SELECT v.source_id,
+           CASE WHEN partreg._is_calendar('1 day', '2000-01-01 00:00+00', v.calendar_zone)
+                THEN format('the calendar of provider %s has a step or a start that means nothing', v.name)
+                ELSE format('this server does not know the time zone %L of the calendar of provider %s, so what is missing cannot be told: set_calendar() sets another',
+                            v.calendar_zone, v.name)
+           END
+      FROM partreg.provider v
+     WHERE v.calendar_step IS NOT NULL
+       AND NOT coalesce(partreg._is_calendar(v.calendar_step, v.calendar_start, v.calendar_zone), false);
+COMMENT ON VIEW partreg._damage_schedules IS 'internal: deadlines and calendars by which nobody can tell what is late';
 
 CREATE VIEW partreg._damage_tokens (source_id, problem) AS
     SELECT d.source_id, format('the %s of %s has a digest of %s bytes', d.nth, d.what, octet_length(d.digest))
@@ -380,6 +408,7 @@ CREATE VIEW partreg._damage_history (source_id, problem) AS
                              'take_over', 'revoke', 'rotate', 'change_rule', 'change_provider', 'drop_source', 'force_fail', 'rename'),
              format('is of the kind %L', e.event)),
             (e.credential NOT IN ('s', 'p', 'o', 't', 'x', 'w'), format('has the credential %L', e.credential)),
+            (e.state_before NOT IN ('n', 'r', 'u', 'l', 'f', 'L', 'F'), format('has the state before %L', e.state_before)),
             (NOT partreg._is_past(e.at), 'has a time that is infinite or in the future'),
             ((e.start_at IS NULL) <> (e.end_at IS NULL) OR e.start_at >= e.end_at
              OR e.start_at = '-infinity' OR e.end_at = 'infinity' OR (e.start_at IS NOT NULL AND e.provider_id IS NULL),
@@ -440,7 +469,7 @@ CREATE VIEW partreg._table (name, not_null) AS
            ('lock', '{source_id,length_class,start_at,end_at,provider_id,state,since,holder}'),
            ('coverage', '{source_id,provider_id,span_start,span_end}'),
            ('event', '{id,event,source_id,source_name,at,actor,xid,system_id,timeline}'),
-           ('registry', '{id,created_at,history_since,purged_id,purged_xid,purged_system}');
+           ('registry', '{id,created_at,history_since,purged_id,purged_at,purged_xid,purged_system}');
 COMMENT ON VIEW partreg._table IS 'internal: the tables, and their columns that are never null';
 
 CREATE VIEW partreg._index (table_name, name, definition) AS
@@ -489,6 +518,9 @@ CREATE VIEW partreg._relation AS
 COMMENT ON VIEW partreg._relation IS 'internal: pg_class, as far as it is about this extension';
 
 CREATE VIEW partreg._damage_tables (problem) AS
+    SELECT 'table partreg.registry is empty: positions and history are refused'
+     WHERE NOT EXISTS (SELECT FROM partreg.registry)
+    UNION ALL
     SELECT format('table partreg.%s %s', c.relname, it.wrong)
       FROM partreg._relation c
       JOIN partreg._table t ON t.name = c.relname
@@ -607,6 +639,7 @@ CREATE VIEW partreg._damage (source_id, problem) AS
     SELECT source_id, problem FROM partreg._damage_parents
     UNION ALL SELECT source_id, problem FROM partreg._damage_sources
     UNION ALL SELECT source_id, problem FROM partreg._damage_providers
+    UNION ALL SELECT source_id, problem FROM partreg._damage_schedules
     UNION ALL SELECT source_id, problem FROM partreg._damage_tokens
     UNION ALL SELECT source_id, problem FROM partreg._damage_trusted_roles
     UNION ALL SELECT source_id, problem FROM partreg._damage_partitions

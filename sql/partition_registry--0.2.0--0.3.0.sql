@@ -39,6 +39,7 @@ CREATE TABLE partreg.registry (
     created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     history_since  timestamptz NOT NULL DEFAULT '-infinity',
     purged_id      bigint NOT NULL DEFAULT 0,
+    purged_at      timestamptz NOT NULL DEFAULT '-infinity',
     purged_xid     xid8 NOT NULL DEFAULT '0',
     purged_system  bigint NOT NULL DEFAULT 0
 ) USING heap;
@@ -47,6 +48,7 @@ INSERT INTO partreg.registry (history_since) VALUES (clock_timestamp());
 COMMENT ON TABLE partreg.registry IS 'internal: which registry this is, and how far back its history reaches; the oldest row counts';
 COMMENT ON COLUMN partreg.registry.history_since IS 'what was so at an instant before is not known';
 COMMENT ON COLUMN partreg.registry.purged_id IS 'the greatest number of an event that purge_history() has removed; 0: none';
+COMMENT ON COLUMN partreg.registry.purged_at IS 'of that event';
 COMMENT ON COLUMN partreg.registry.purged_xid IS 'the greatest transaction whose events it has removed, in the cluster of purged_system';
 SELECT pg_extension_config_dump('partreg.registry', 'WHERE created_at = (SELECT min(created_at) FROM partreg.registry)');
 
@@ -224,15 +226,15 @@ BEGIN
     WITH removed AS (
         DELETE FROM partreg.event e
          WHERE e.at < before AND partreg._event_time(e.at, e.xid, e.system_id) < before
-        RETURNING e.id, e.xid, e.system_id
+        RETURNING e.id, e.at, e.xid, e.system_id
     ), newest AS (
-        SELECT r.id, r.system_id FROM removed r ORDER BY r.id DESC LIMIT 1
+        SELECT r.id, r.at, r.system_id FROM removed r ORDER BY r.id DESC LIMIT 1
     )
-    SELECT count(*) AS events, n.id, n.system_id,
+    SELECT count(*) AS events, n.id, n.at, n.system_id,
            max(r.xid) FILTER (WHERE r.system_id = n.system_id) AS xid
       INTO gone
       FROM removed r, newest n
-     GROUP BY n.id, n.system_id;
+     GROUP BY n.id, n.at, n.system_id;
 
     -- A transaction that is open now may commit events of before, which then
     -- stay; of what comes after this call, nothing is missing.
@@ -244,12 +246,15 @@ BEGIN
     END IF;
     UPDATE partreg.registry r
        SET purged_id = greatest(r.purged_id, gone.id),
+           purged_at = CASE WHEN r.purged_id < gone.id THEN gone.at ELSE r.purged_at END,
            purged_xid = CASE WHEN r.purged_system = gone.system_id THEN greatest(r.purged_xid, gone.xid)
                              WHEN r.purged_id < gone.id THEN gone.xid
                              ELSE r.purged_xid
                         END,
            purged_system = CASE WHEN r.purged_id < gone.id THEN gone.system_id ELSE r.purged_system END
      WHERE r.id = registry;
+    -- History cannot tell who cut it off; the server's log does.
+    RAISE LOG 'partreg.purge_history() removes % events of before %', gone.events, before;
     RETURN gone.events;
 END;
 $$;
@@ -269,6 +274,13 @@ CREATE FUNCTION partreg.timeline(source_name text, during tstzrange, width integ
 COMMENT ON FUNCTION partreg.timeline(text, tstzrange, integer) IS
     'a picture of a range, in UTC: a lane for all providers together and one for each; no line is wider than width, 20 to 200';
 
+CREATE FUNCTION partreg._is_calendar(step interval, start_at timestamptz, time_zone text)
+    RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION partreg._is_calendar(interval, timestamptz, text) IS
+    'internal: can the steps of a stored calendar be told by this server?';
+
 -- What would be drawn next, and the greatest number that the tables have; what
 -- history mentions besides is in _damage_history.
 CREATE OR REPLACE VIEW partreg._sequence (name, next, greatest) AS
@@ -285,6 +297,177 @@ CREATE OR REPLACE VIEW partreg._sequence (name, next, greatest) AS
            greatest((SELECT max(e.id) FROM partreg.event e), (SELECT max(r.purged_id) FROM partreg.registry r), 0)
       FROM partreg.event_id_seq q;
 
+CREATE OR REPLACE VIEW partreg._damage_providers (source_id, problem) AS
+    SELECT v.source_id, format('%L is no name for a provider', v.name)
+      FROM partreg.provider v
+     WHERE NOT partreg._is_name(v.name)
+    UNION ALL
+    SELECT v.source_id, format('provider %s has a time that is infinite or in the future', v.name)
+      FROM partreg.provider v
+     WHERE NOT (partreg._is_past(v.registered_at) AND partreg._is_past(v.token_changed_at)
+                AND coalesce(partreg._is_past(v.revoked_at), true))
+        OR NOT isfinite(v.old_token_until) OR NOT isfinite(v.calendar_start)
+    UNION ALL
+    SELECT v.source_id, format('effective of provider %s is %s, which is not of the form [start, end)', v.name, v.effective)
+      FROM partreg.provider v
+     WHERE upper_inc(v.effective)
+        OR NOT (isempty(v.effective) OR lower_inf(v.effective) OR lower_inc(v.effective))
+        OR NOT isfinite(lower(v.effective)) OR NOT isfinite(upper(v.effective))
+    UNION ALL
+    SELECT v.source_id, format('provider %s is revoked and has a %s', v.name, has.what)
+      FROM partreg.provider v
+     CROSS JOIN LATERAL (VALUES (v.token_digest IS NOT NULL OR v.old_token_digest IS NOT NULL, 'token'),
+                                (v.trusted_role IS NOT NULL OR v.trusted_role_oid IS NOT NULL, 'trusted role'),
+                                (EXISTS (SELECT FROM partreg.lock l
+                                          WHERE l.source_id = v.source_id AND l.provider_id = v.id AND l.state = 'locked'
+                                            AND l.since < v.revoked_at),
+                                 'locked partition')) has (it, what)
+     WHERE v.revoked_at IS NOT NULL AND has.it
+    UNION ALL
+    SELECT v.source_id, format('provider %s is not revoked and has no token', v.name)
+      FROM partreg.provider v
+     WHERE v.revoked_at IS NULL AND v.token_digest IS NULL
+    UNION ALL
+    SELECT v.source_id, format('provider %s has half of a calendar', v.name)
+      FROM partreg.provider v
+     WHERE v.calendar_step IS NULL
+       AND num_nonnulls(v.calendar_start, v.calendar_zone, v.calendar_closed) > 0;
+
+CREATE VIEW partreg._damage_schedules (source_id, problem) AS
+    SELECT v.source_id, format('the deadline of provider %s is %s, which is no length of time', v.name, v.deadline)
+      FROM partreg.provider v
+     WHERE extract(year FROM v.deadline) <> 0 OR extract(month FROM v.deadline) <> 0 OR v.deadline < '0'
+    UNION ALL
+    SELECT v.source_id,
+           CASE WHEN partreg._is_calendar('1 day', '2000-01-01 00:00+00', v.calendar_zone)
+                THEN format('the calendar of provider %s has a step or a start that means nothing', v.name)
+                ELSE format('this server does not know the time zone %L of the calendar of provider %s, so what is missing cannot be told: set_calendar() sets another',
+                            v.calendar_zone, v.name)
+           END
+      FROM partreg.provider v
+     WHERE v.calendar_step IS NOT NULL
+       AND NOT coalesce(partreg._is_calendar(v.calendar_step, v.calendar_start, v.calendar_zone), false);
+COMMENT ON VIEW partreg._damage_schedules IS 'internal: deadlines and calendars by which nobody can tell what is late';
+
+-- What the large tables hold, by itself and against each other.
+--
+-- History may have been purged, from the oldest event on.  So an event that is
+-- there says something, and one that is not says something only where the
+-- registration of the same partition is there.
+--
+-- Transactions of this cluster that are not over, or have not begun, cannot have
+-- written what is seen here; but for the caller's own.
+CREATE OR REPLACE VIEW partreg._damage_history (source_id, problem) AS
+    WITH suspect AS MATERIALIZED (
+        SELECT u.what, u.event_id, u.source_id, u.provider_id, u.start_at, u.end_at FROM partreg._suspects() u
+    ), last AS (
+        SELECT e.source_id, e.provider_id, e.start_at, e.end_at,
+               max(e.id) AS event,
+               max(e.id) FILTER (WHERE e.event = 'register_partition') AS registered,
+               max(e.id) FILTER (WHERE e.event IN ('lock', 'take_over')) AS locked,
+               max(e.id) FILTER (WHERE e.event IN ('fail', 'force_fail', 'revoke')) AS failed,
+               max(e.id) FILTER (WHERE e.event = 'unlock') AS unlocked,
+               max(e.id) FILTER (WHERE e.event = 'retire') AS retired
+          FROM suspect u
+          JOIN partreg.event e ON e.provider_id = u.provider_id AND e.start_at = u.start_at AND e.end_at = u.end_at
+         WHERE u.what = 's'
+         GROUP BY e.source_id, e.provider_id, e.start_at, e.end_at
+    ), mentioned AS (
+        SELECT u.source_id, u.provider_id, u.event_id AS last FROM suspect u WHERE u.what = 'm'
+    )
+    SELECT v.source_id,
+           CASE WHEN v.id IS NULL
+                THEN format('partition [%s, %s) of provider number %s belongs to no provider', p.start_at, p.end_at, p.provider_id)
+                ELSE format('partition [%s, %s) of provider %s %s', p.start_at, p.end_at, v.name, it.wrong)
+           END
+      FROM suspect u
+      JOIN partreg._partition p ON p.provider_id = u.provider_id AND p.start_at = u.start_at AND p.end_at = u.end_at
+      LEFT JOIN partreg.provider v ON v.id = p.provider_id
+     CROSS JOIN LATERAL (VALUES
+            (v.id IS NULL, NULL),
+            (p.length_class <> partreg._length_class(p.start_at, p.end_at), 'is filed under a wrong length class'),
+            (p.start_at >= p.end_at OR p.start_at = '-infinity' OR p.end_at = 'infinity', 'is empty or infinite'),
+            (NOT partreg._is_past(p.registered_at) OR NOT partreg._is_past(p.first_unlocked_at) OR NOT partreg._is_past(p.unlocked_at),
+             'was registered or unlocked at a time that is infinite or in the future'),
+            (NOT partreg._is_name(p.unlocked_by), format('was unlocked by %L, which is no name', p.unlocked_by)))
+           it (so, wrong)
+     WHERE u.what = 'r' AND it.so
+    UNION ALL
+    SELECT v.source_id, format('partition [%s, %s) of provider %s %s', e.start_at, e.end_at, v.name, it.wrong)
+      FROM last e
+      JOIN partreg.provider v ON v.id = e.provider_id AND v.source_id = e.source_id
+      LEFT JOIN partreg._partition p
+             ON p.provider_id = e.provider_id AND p.start_at = e.start_at AND p.end_at = e.end_at
+      LEFT JOIN partreg.lock l
+             ON l.provider_id = e.provider_id AND l.start_at = e.start_at AND l.end_at = e.end_at
+     CROSS JOIN LATERAL (SELECT
+            CASE WHEN e.event = e.retired
+                 THEN CASE WHEN p.provider_id IS NOT NULL
+                           THEN format('exists, but event %s retired it', e.retired) END
+                 WHEN p.provider_id IS NULL
+                 THEN format('does not exist, but event %s is about it', e.event)
+                 WHEN NOT p.unlocked AND e.unlocked > coalesce(e.retired, 0)
+                 THEN format('is filed as never unlocked, but event %s unlocked it', e.unlocked)
+                 WHEN p.unlocked AND e.registered > greatest(e.retired, e.unlocked, 0)
+                 THEN format('is filed as unlocked, but no event did that after event %s registered it', e.registered)
+                 WHEN l.state IS NULL AND e.event IN (e.locked, e.failed)
+                 THEN format('is neither locked nor failed, but event %s made it so', e.event)
+                 WHEN l.state <> 'locked' AND e.event = e.locked
+                 THEN format('is not locked, but event %s locked it', e.event)
+                 WHEN l.state <> 'failed' AND e.event = e.failed
+                 THEN format('is not failed, but event %s made it so', e.event)
+                 WHEN l.state IS NOT NULL AND e.event IN (e.registered, e.unlocked)
+                 THEN format('is %s, but event %s made it not so', l.state, e.event)
+            END) it (wrong)
+     WHERE it.wrong IS NOT NULL
+    UNION ALL
+    SELECT s.id, format('event %s %s', e.id, it.wrong)
+      FROM suspect u
+      JOIN partreg.event e ON e.id = u.event_id
+      LEFT JOIN partreg.source s ON s.id = e.source_id
+     CROSS JOIN LATERAL (VALUES
+            (e.event NOT IN ('register_source', 'register_provider', 'register_partition', 'lock', 'unlock', 'fail', 'retire',
+                             'take_over', 'revoke', 'rotate', 'change_rule', 'change_provider', 'drop_source', 'force_fail', 'rename'),
+             format('is of the kind %L', e.event)),
+            (e.credential NOT IN ('s', 'p', 'o', 't', 'x', 'w'), format('has the credential %L', e.credential)),
+            (e.state_before NOT IN ('n', 'r', 'u', 'l', 'f', 'L', 'F'), format('has the state before %L', e.state_before)),
+            (NOT partreg._is_past(e.at), 'has a time that is infinite or in the future'),
+            ((e.start_at IS NULL) <> (e.end_at IS NULL) OR e.start_at >= e.end_at
+             OR e.start_at = '-infinity' OR e.end_at = 'infinity' OR (e.start_at IS NOT NULL AND e.provider_id IS NULL),
+             'is about a range that no partition has'),
+            (e.xid >= pg_snapshot_xmax(pg_current_snapshot())
+             AND e.xid IS DISTINCT FROM pg_current_xact_id_if_assigned()
+             AND e.system_id = (SELECT c.system_identifier FROM pg_control_system() c),
+             format('is said to be of transaction %s, which has not written it', e.xid)))
+           it (so, wrong)
+     WHERE u.what = 'e' AND it.so
+    UNION ALL
+    SELECT NULL, format('source number %s does not exist, but event %s is about it, and none dropped it',
+                        m.source_id, max(m.last))
+      FROM mentioned m
+     WHERE NOT EXISTS (SELECT FROM partreg.source s WHERE s.id = m.source_id)
+     GROUP BY m.source_id
+    HAVING NOT EXISTS (SELECT FROM partreg.event e WHERE e.id = max(m.last) AND e.event = 'drop_source')
+    UNION ALL
+    SELECT s.id, format('provider number %s does not exist, but event %s is about it', m.provider_id, m.last)
+      FROM mentioned m
+      JOIN partreg.source s ON s.id = m.source_id
+     WHERE m.provider_id IS NOT NULL
+       AND NOT EXISTS (SELECT FROM partreg.provider v WHERE v.id = m.provider_id)
+    UNION ALL
+    SELECT v.source_id, format('provider %s belonged to another source by event %s', v.name, m.last)
+      FROM mentioned m
+      JOIN partreg.provider v ON v.id = m.provider_id AND v.source_id <> m.source_id
+    UNION ALL
+    SELECT NULL, format('sequence partreg.%s is at %s, but event %s mentions number %s: partreg.advance_sequences() advances it',
+                        q.name, q.next, max(m.last), max(m.number))
+      FROM partreg._sequence q
+      JOIN (SELECT 'source_id_seq'::name, m.source_id, m.last FROM mentioned m
+             UNION ALL
+            SELECT 'provider_id_seq' AS name, m.provider_id, m.last FROM mentioned m) m (name, number, last) ON m.name = q.name
+     WHERE m.number >= q.next AND m.number > q.greatest
+     GROUP BY q.name, q.next;
+
 -- What the tables have to have, by the names that PostgreSQL gives to it.  Kept
 -- together with sql/10_tables.sql; test/sql/verify.sql compares them.
 CREATE OR REPLACE VIEW partreg._table (name, not_null) AS
@@ -295,7 +478,7 @@ CREATE OR REPLACE VIEW partreg._table (name, not_null) AS
            ('lock', '{source_id,length_class,start_at,end_at,provider_id,state,since,holder}'),
            ('coverage', '{source_id,provider_id,span_start,span_end}'),
            ('event', '{id,event,source_id,source_name,at,actor,xid,system_id,timeline}'),
-           ('registry', '{id,created_at,history_since,purged_id,purged_xid,purged_system}');
+           ('registry', '{id,created_at,history_since,purged_id,purged_at,purged_xid,purged_system}');
 
 CREATE OR REPLACE VIEW partreg._index (table_name, name, definition) AS
     VALUES ('source'::name, 'source_pkey'::name, 'UNIQUE btree (id)'),
@@ -333,6 +516,65 @@ CREATE OR REPLACE VIEW partreg._constraint (table_name, name, kind) AS
            ('coverage', 'coverage_spans_are_disjoint', 'x'),
            ('event', 'event_pkey', 'p'),
            ('registry', 'registry_pkey', 'p');
+
+CREATE OR REPLACE VIEW partreg._damage_tables (problem) AS
+    SELECT 'table partreg.registry is empty: positions and history are refused'
+     WHERE NOT EXISTS (SELECT FROM partreg.registry)
+    UNION ALL
+    SELECT format('table partreg.%s %s', c.relname, it.wrong)
+      FROM partreg._relation c
+      JOIN partreg._table t ON t.name = c.relname
+     CROSS JOIN LATERAL (VALUES
+            (c.relpersistence <> 'p', 'is not logged: a crash empties it'),
+            (c.relrowsecurity, 'has row security'),
+            ((SELECT a.amname FROM pg_am a WHERE a.oid = c.relam) <> 'heap', 'is no heap'),
+            (EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid)), 'takes part in an inheritance'),
+            (NOT EXISTS (SELECT FROM pg_extension x
+                          WHERE x.extname = 'partition_registry' AND c.oid = ANY (x.extconfig)), 'is not taken along by pg_dump'))
+           it (so, wrong)
+     WHERE it.so
+    UNION ALL
+    SELECT format('sequence partreg.%s %s', c.relname, it.wrong)
+      FROM partreg._relation c
+     CROSS JOIN LATERAL (VALUES
+            (c.relpersistence <> 'p', 'is not logged: a crash sets it back'),
+            (NOT EXISTS (SELECT FROM pg_extension x
+                          WHERE x.extname = 'partition_registry' AND c.oid = ANY (x.extconfig)), 'is not taken along by pg_dump'))
+           it (so, wrong)
+     WHERE c.relkind = 'S' AND it.so
+    UNION ALL
+    SELECT format('column %s of table partreg.%s may be null', a.attname, c.relname)
+      FROM partreg._relation c
+      JOIN partreg._table t ON t.name = c.relname
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY (t.not_null)
+     WHERE NOT a.attnotnull
+    UNION ALL
+    SELECT format('table partreg.%s has the trigger %s', c.relname, g.tgname)
+      FROM partreg._relation c
+      JOIN partreg._table t ON t.name = c.relname
+      JOIN pg_trigger g ON g.tgrelid = c.oid
+    UNION ALL
+    SELECT format('table partreg.%s has the rule %s', c.relname, r.rulename)
+      FROM partreg._relation c
+      JOIN partreg._table t ON t.name = c.relname
+      JOIN pg_rewrite r ON r.ev_class = c.oid;
+
+CREATE OR REPLACE VIEW partreg._damage (source_id, problem) AS
+    SELECT source_id, problem FROM partreg._damage_parents
+    UNION ALL SELECT source_id, problem FROM partreg._damage_sources
+    UNION ALL SELECT source_id, problem FROM partreg._damage_providers
+    UNION ALL SELECT source_id, problem FROM partreg._damage_schedules
+    UNION ALL SELECT source_id, problem FROM partreg._damage_tokens
+    UNION ALL SELECT source_id, problem FROM partreg._damage_trusted_roles
+    UNION ALL SELECT source_id, problem FROM partreg._damage_partitions
+    UNION ALL SELECT source_id, problem FROM partreg._damage_locks
+    UNION ALL SELECT source_id, problem FROM partreg._damage_spans
+    UNION ALL SELECT source_id, problem FROM partreg._damage_history
+    UNION ALL SELECT source_id, problem FROM partreg._damage_holders
+    UNION ALL SELECT NULL, problem FROM partreg._damage_tables
+    UNION ALL SELECT NULL, problem FROM partreg._damage_indexes
+    UNION ALL SELECT NULL, problem FROM partreg._damage_sequences
+    UNION ALL SELECT NULL, problem FROM partreg._damage_grants;
 
 CREATE VIEW partreg.late_partitions AS
     SELECT s.name AS source_name, v.name AS provider_name, l.during, l.state, l.due_at

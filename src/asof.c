@@ -507,15 +507,30 @@ typedef struct Candidates
 	TimestampTz blocked_until;	/* when the last lock or failure ended */
 } Candidates;
 
-/* The latest first */
-static int
-by_time(const void *a, const void *b)
+/* An event of a partition of the interval that is being read */
+typedef struct Moment
 {
-	TimestampTz x = ((const Candidate *) a)->time;
-	TimestampTz y = ((const Candidate *) b)->time;
+	int32		provider_id;
+	TimestampTz time;
+	int64		id;
+	StateBefore state;
+} Moment;
 
-	return (y > x) - (y < x);
-}
+typedef struct Moments
+{
+	Moment	   *items;
+	size_t		count;
+	size_t		capacity;
+} Moments;
+
+/* The latest first; there may be as many as there are partitions. */
+#define ST_SORT sort_by_time
+#define ST_ELEMENT_TYPE Candidate
+#define ST_COMPARE(a, b) (((b)->time > (a)->time) - ((b)->time < (a)->time))
+#define ST_SCOPE static
+#define ST_CHECK_FOR_INTERRUPTS
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 static void
 add_candidate(Candidates *candidates, TimestampTz time, TimeInterval during)
@@ -540,6 +555,73 @@ blocks(StateBefore state)
 		state == STATE_LOCKED || state == STATE_FAILED;
 }
 
+static void
+add_moment(Moments *moments, const Moment *moment)
+{
+	if (moments->count == moments->capacity)
+	{
+		moments->capacity = Max(moments->capacity * 2, 16);
+		moments->items = moments->items == NULL
+			? palloc(moments->capacity * sizeof(Moment))
+			: repalloc_huge(moments->items,
+							moments->capacity * sizeof(Moment));
+	}
+	moments->items[moments->count++] = *moment;
+}
+
+/* By provider, the latest first */
+static int
+compare_moments(const void *a, const void *b)
+{
+	const Moment *x = a;
+	const Moment *y = b;
+
+	if (x->provider_id != y->provider_id)
+		return x->provider_id < y->provider_id ? -1 : 1;
+	return (y->time > x->time) - (y->time < x->time);
+}
+
+/*
+ * File what the events of one interval, cut at the window, say: when each of its
+ * partitions ceased to be locked or failed, and when it became unlocked.
+ *
+ * Right before an instant a partition was what the first of its events from that
+ * instant on says.  Events of one transaction may happen at one instant, so what
+ * was locked and unlocked in it was never locked.
+ */
+static void
+file_moments(Moments *moments, TimeInterval piece, Candidates *candidates)
+{
+	const Moment *items = moments->items;
+
+	if (moments->count > 1)
+		qsort(moments->items, moments->count, sizeof(Moment), compare_moments);
+	for (size_t i = 0; i < moments->count;)
+	{
+		int32		provider_id = items[i].provider_id;
+		const Moment *first = &items[i];
+		bool		is_unlocked = true; /* after the moment; it may be so now */
+
+		while (i < moments->count && items[i].provider_id == provider_id)
+		{
+			TimestampTz time = items[i].time;
+
+			for (; i < moments->count && items[i].provider_id == provider_id &&
+				 items[i].time == time; i++)
+			{
+				if (items[i].id < first->id)
+					first = &items[i];
+			}
+			if (blocks(first->state))
+				candidates->blocked_until = Max(candidates->blocked_until, time);
+			else if (is_unlocked && first->state != STATE_UNLOCKED)
+				add_candidate(candidates, time, piece);
+			is_unlocked = first->state == STATE_UNLOCKED;
+		}
+	}
+	moments->count = 0;
+}
+
 /*
  * Collect what may have made a window ready, as far back as history goes: the
  * ends of locks and failures, first unlocks, and changes of what is asked for.
@@ -550,29 +632,35 @@ find_candidates(const Source *source, TimeInterval window, TimestampTz since,
 {
 	OverlapScan overlap;
 	CatalogScan scan;
+	Moments		moments = {0};
+	TimeInterval piece = {0, 0};	/* of the events just read */
+	TimeInterval during = {0, 0};
 
 	candidates->blocked_until = DT_NOBEGIN;
 	overlap_begin(&overlap, EVENT_BY_DURING, NULL, snapshot);
 	overlap_seek(&overlap, source->id, window);
 	while (overlap_next(&overlap))
 	{
-		TimestampTz time = event_time(clock, &overlap.scan);
-		StateBefore state = event_state_before(&overlap.scan);
+		Moment		moment = {
+			.provider_id = catalog_row_int32(&overlap.scan,
+											 Anum_event_provider_id),
+			.time = event_time(clock, &overlap.scan),
+			.id = event_id(&overlap.scan),
+			.state = event_state_before(&overlap.scan)
+		};
 
-		if (time < since || time <= candidates->blocked_until)
-			continue;
-		if (blocks(state))
-			candidates->blocked_until = time;
-		else if (state == STATE_REGISTERED && event_is(&overlap.scan, "unlock"))
+		if (overlap.during.start != during.start ||
+			overlap.during.end != during.end)
 		{
-			TimeInterval piece = {
-				Max(overlap.during.start, window.start),
-				Min(overlap.during.end, window.end)
-			};
-
-			add_candidate(candidates, time, piece);
+			file_moments(&moments, piece, candidates);
+			during = overlap.during;
+			piece.start = Max(during.start, window.start);
+			piece.end = Min(during.end, window.end);
 		}
+		if (moment.time >= since && moment.time > candidates->blocked_until)
+			add_moment(&moments, &moment);
 	}
+	file_moments(&moments, piece, candidates);
 	overlap_end(&overlap);
 
 	catalog_begin(&scan, EVENT_BY_DURING, snapshot);
@@ -622,7 +710,7 @@ ready_since(PG_FUNCTION_ARGS)
 	identity_read(snapshot, &registry);
 	find_candidates(&source, window, registry.history_since, &clock, snapshot,
 					&candidates);
-	qsort(candidates.items, candidates.count, sizeof(Candidate), by_time);
+	sort_by_time(candidates.items, candidates.count);
 	for (size_t i = 0; i < candidates.count;)
 	{
 		TimestampTz time = candidates.items[i].time;

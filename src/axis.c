@@ -255,9 +255,8 @@ axis_draw(StringInfo line, const Scale *scale, const char *tick,
 		int			cell;
 		int			last;
 
-		(void) scale_cells(scale, (TimeInterval) {instant, instant + 1}, &cell,
-						   &last);
-		if (cell >= drawn)
+		if (scale_cells(scale, (TimeInterval) {instant, instant + 1}, &cell,
+						&last) && cell >= drawn)
 		{
 			appendStringInfoSpaces(line, cell - drawn);
 			appendBinaryStringInfo(line, tick, tick_length);

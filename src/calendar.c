@@ -52,6 +52,7 @@
 
 PG_FUNCTION_INFO_V1(day_range);
 PG_FUNCTION_INFO_V1(step_ranges);
+PG_FUNCTION_INFO_V1(_is_calendar);
 
 /* From 1970 to 2000 */
 #define UNIX_TO_POSTGRES \
@@ -153,13 +154,9 @@ first_instant(pg_tz *zone, int64 day)
 	return clock_first(&clock, day, 0);
 }
 
-/*
- * A time zone by its name (NULL: UTC).
- *
- * Errors: 22023.
- */
+/* A time zone by its name (NULL: UTC), or NULL */
 static pg_tz *
-find_zone(const char *name)
+known_zone(const char *name)
 {
 	pg_tz	   *zone = NULL;
 
@@ -167,7 +164,20 @@ find_zone(const char *name)
 		name = "UTC";
 	if (!looks_like_token(name))
 		zone = pg_tzset(name);
-	if (zone == NULL || !pg_tz_acceptable(zone))
+	return zone != NULL && pg_tz_acceptable(zone) ? zone : NULL;
+}
+
+/*
+ * The same.
+ *
+ * Errors: 22023 (there is none of the name).
+ */
+static pg_tz *
+find_zone(const char *name)
+{
+	pg_tz	   *zone = known_zone(name);
+
+	if (zone == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
@@ -183,6 +193,35 @@ is_plain(const Interval *step)
 	return step->month == 0 && step->day == 0;
 }
 
+/* Is it finite, and positive in every field that is not zero? */
+static bool
+is_step(const Interval *step)
+{
+	return !INTERVAL_NOT_FINITE(step) &&
+		step->month >= 0 && step->day >= 0 && step->time >= 0 &&
+		(!is_plain(step) || step->time > 0);
+}
+
+static void
+calendar_set(Calendar *calendar, const Interval *step, pg_tz *zone, int64 start)
+{
+	Clock		clock = {.zone = zone};
+	int64		second = floor_divide(start, USECS_PER_SEC);
+	int64		day;
+
+	calendar->start = start;
+	calendar->step = *step;
+	calendar->zone = zone;
+
+	clock_read(&clock, second);
+	day = floor_divide(second + clock.offset, SECS_PER_DAY);
+	calendar->day = (int) (day + POSTGRES_EPOCH_JDATE);
+	calendar->time_of_day = (second + clock.offset - day * SECS_PER_DAY) *
+		USECS_PER_SEC + (start - second * USECS_PER_SEC);
+	if (first_instant(calendar->zone, calendar->day) == start)
+		calendar->time_of_day = 0;
+}
+
 /*
  * Steps in a time zone (NULL: UTC), counted from a start.
  *
@@ -192,30 +231,32 @@ void
 calendar_init(Calendar *calendar, const Interval *step, const char *time_zone,
 			  int64 start)
 {
-	Clock		clock = {.zone = find_zone(time_zone)};
-	int64		second = floor_divide(start, USECS_PER_SEC);
-	int64		day;
+	pg_tz	   *zone = find_zone(time_zone);
 
-	if (INTERVAL_NOT_FINITE(step) ||
-		step->month < 0 || step->day < 0 || step->time < 0 ||
-		(is_plain(step) && step->time == 0))
+	if (!is_step(step))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
 				 errmsg("step must be a positive interval"),
 				 errdetail("No field of a step may be negative or infinite."),
 				 errhint("For example '1 hour', '1 day' or '1 month'.")));
-	calendar->start = start;
-	calendar->step = *step;
-	calendar->zone = clock.zone;
+	calendar_set(calendar, step, zone, start);
+}
 
-	clock_read(&clock, second);
-	day = floor_divide(second + clock.offset, SECS_PER_DAY);
-	calendar->day = (int) (day + POSTGRES_EPOCH_JDATE);
-	calendar->time_of_day = (second + clock.offset - day * SECS_PER_DAY) *
-		USECS_PER_SEC + (start - second * USECS_PER_SEC);
-	if (first_instant(calendar->zone, calendar->day) == start)
-		calendar->time_of_day = 0;
+/*
+ * The same of what was stored earlier; false: its steps cannot be told.  A
+ * server may be updated, or a dump restored to one, that does not know the zone.
+ */
+bool
+calendar_init_stored(Calendar *calendar, const Interval *step,
+					 const char *time_zone, int64 start)
+{
+	pg_tz	   *zone = known_zone(time_zone);
+
+	if (zone == NULL || !is_step(step) || TIMESTAMP_NOT_FINITE(start))
+		return false;
+	calendar_set(calendar, step, zone, start);
+	return true;
 }
 
 /*
@@ -541,4 +582,20 @@ step_ranges(PG_FUNCTION_ARGS)
 	if (!calendar_walk_next(&ranges->walk, ranges->end, &step))
 		SRF_RETURN_DONE(call);
 	SRF_RETURN_NEXT(call, interval_to_range(step));
+}
+
+/*
+ * _is_calendar(step interval, start_at timestamptz, time_zone text)
+ *		returns boolean: can the steps of a stored calendar be told?
+ *
+ * Errors: none.
+ */
+Datum
+_is_calendar(PG_FUNCTION_ARGS)
+{
+	Calendar	calendar;
+
+	PG_RETURN_BOOL(calendar_init_stored(&calendar, PG_GETARG_INTERVAL_P(0),
+										text_to_cstring(PG_GETARG_TEXT_PP(2)),
+										PG_GETARG_TIMESTAMPTZ(1)));
 }

@@ -53,6 +53,8 @@ typedef struct CalendarWalk
 
 extern void calendar_init(Calendar *calendar, const Interval *step,
 						  const char *time_zone, int64 start);
+extern bool calendar_init_stored(Calendar *calendar, const Interval *step,
+								 const char *time_zone, int64 start);
 extern int64 calendar_steps(const Calendar *calendar, int64 end);
 extern void calendar_walk_begin(CalendarWalk *walk, const Calendar *calendar);
 extern bool calendar_walk_next(CalendarWalk *walk, int64 end,

@@ -72,7 +72,7 @@ static struct
 {
 	Oid			table;
 	Oid			index;
-	uint64		generation;		/* counts how often they were forgotten */
+	uint64		generation;		/* counts how often one was looked up */
 }			oids[CATALOG_INDEXES];
 
 static void
@@ -81,15 +81,9 @@ forget_relation(Datum arg, Oid relid)
 	for (int i = 0; i < CATALOG_INDEXES; i++)
 	{
 		if (!OidIsValid(relid) || oids[i].table == relid)
-		{
 			oids[i].table = oids[i].index = InvalidOid;
-			oids[i].generation++;
-		}
 		else if (oids[i].index == relid)
-		{
 			oids[i].index = InvalidOid;
-			oids[i].generation++;
-		}
 	}
 }
 
@@ -111,24 +105,6 @@ watch_relations(void)
 	}
 }
 
-static Relation
-try_open_table(CatalogIndex which, LOCKMODE mode)
-{
-	if (!OidIsValid(oids[which].table))
-		return NULL;
-	return try_relation_open(oids[which].table, mode);
-}
-
-/*
- * Open a table whose OID is remembered from the last use of an index; NULL: it
- * is not remembered, or the table is gone.
- */
-Relation
-catalog_reopen_table(CatalogIndex which)
-{
-	return try_open_table(which, AccessShareLock);
-}
-
 /*
  * An open index is known under this number until something about it or its table
  * changes.
@@ -140,23 +116,24 @@ catalog_generation(CatalogIndex which)
 }
 
 /*
- * Lock an index and its table without opening them, for those who know a page
- * of it; false: they may have changed since the index had that generation.
+ * For those who remember a page of an index or its table, and want to look at it
+ * without opening either: the table, if nothing about the two has changed since
+ * they had that generation, as far as a snapshot is concerned that was taken
+ * before this is called; InvalidOid otherwise.
  *
- * Whoever puts another file in its place waits for the lock on the index, or
- * has had it, and then we hear of it as we lock.
+ * No lock is needed.  Whoever puts another file in the place of one keeps
+ * writers out until its invalidation message is sent, or (REINDEX CONCURRENTLY)
+ * leaves the old one in use until theirs is.  So what was written elsewhere by a
+ * transaction that the snapshot sees was written after the message, and we hear
+ * of that here.  What was written to the remembered page is there; and if the
+ * file is gone meanwhile, no buffer has the page any more.
  */
-bool
-catalog_lock_again(CatalogIndex which, uint64 generation)
+Oid
+catalog_unchanged(CatalogIndex which, uint64 generation)
 {
-	if (!OidIsValid(oids[which].index))
-		return false;
-	LockRelationOid(oids[which].table, AccessShareLock);
-	if (!OidIsValid(oids[which].index))
-		return false;
-	LockRelationOid(oids[which].index, AccessShareLock);
-	return OidIsValid(oids[which].index) &&
-		oids[which].generation == generation;
+	AcceptInvalidationMessages();
+	return OidIsValid(oids[which].index) && oids[which].generation == generation
+		? oids[which].table : InvalidOid;
 }
 
 /* Open the table of an index. */
@@ -171,7 +148,8 @@ catalog_open_table(CatalogIndex which, LOCKMODE mode)
 	 * A kept OID may belong to a table that is gone since (DROP EXTENSION,
 	 * CREATE EXTENSION): the lock tells, and we look again by name.
 	 */
-	table = try_open_table(which, mode);
+	table = OidIsValid(oids[which].table)
+		? try_relation_open(oids[which].table, mode) : NULL;
 	if (table == NULL)
 	{
 		Oid			oid = relation_oid(names[which].table);
@@ -188,6 +166,7 @@ catalog_open_table(CatalogIndex which, LOCKMODE mode)
 		table = table_open(oid, mode);
 		oids[which].table = oid;
 		oids[which].index = InvalidOid;
+		oids[which].generation++;
 	}
 	return table;
 }
@@ -226,6 +205,7 @@ open_index(CatalogIndex which, LOCKMODE mode)
 							names[which].index),
 					 errhint("Restore it from a backup, or create the extension anew.")));
 		oids[which].index = oid;
+		oids[which].generation++;
 	}
 	return index_open(oids[which].index, mode);
 }
@@ -360,13 +340,6 @@ catalog_seek_provider(CatalogScan *scan, int32 source_id, const char *name)
 	seek(scan, keys, name == NULL ? 1 : 2);
 }
 
-/* Go to the first of all rows, for a walk through the whole index. */
-void
-catalog_seek_first(CatalogScan *scan)
-{
-	seek(scan, NULL, 0);
-}
-
 /* SOURCE_BY_ID, PROVIDER_BY_ID, EVENT_BY_ID */
 void
 catalog_seek_number(CatalogScan *scan, int64 number)
@@ -381,7 +354,7 @@ catalog_seek_number(CatalogScan *scan, int64 number)
 	seek(scan, keys, 1);
 }
 
-/* Any index: all of it */
+/* Any index: a walk through all of it */
 void
 catalog_seek_all(CatalogScan *scan)
 {
@@ -516,14 +489,16 @@ catalog_seek_events_of_source(CatalogScan *scan, int32 source_id)
 	seek(scan, keys, 2);
 }
 
-/* EVENT_BY_ID: those from a number on */
+/* SOURCE_BY_ID, PROVIDER_BY_ID, EVENT_BY_ID: those from a number on */
 void
-catalog_seek_events(CatalogScan *scan, int64 first)
+catalog_seek_numbers(CatalogScan *scan, int64 first)
 {
 	ScanKeyData keys[1];
 
-	ScanKeyInit(&keys[0], Key_number, BTGreaterEqualStrategyNumber, F_INT8GE,
-				Int64GetDatum(first));
+	ScanKeyEntryInitialize(&keys[0], 0, Key_number,
+						   BTGreaterEqualStrategyNumber, INT8OID, InvalidOid,
+						   scan->which == EVENT_BY_ID ? F_INT8GE : F_INT48GE,
+						   Int64GetDatum(first));
 	seek(scan, keys, 1);
 }
 

@@ -135,6 +135,7 @@ typedef enum RegistryColumn
 	Anum_registry_created_at,
 	Anum_registry_history_since,
 	Anum_registry_purged_id,
+	Anum_registry_purged_at,
 	Anum_registry_purged_xid,
 	Anum_registry_purged_system,
 	Natts_registry = Anum_registry_purged_system
@@ -239,9 +240,8 @@ typedef struct CatalogScan
 
 extern Relation catalog_open_table(CatalogIndex which, LOCKMODE mode);
 extern void catalog_check_version(void);
-extern Relation catalog_reopen_table(CatalogIndex which);
-extern bool catalog_lock_again(CatalogIndex which, uint64 generation);
 extern uint64 catalog_generation(CatalogIndex which);
+extern Oid	catalog_unchanged(CatalogIndex which, uint64 generation);
 extern void catalog_begin(CatalogScan *scan, CatalogIndex which,
 						  Snapshot snapshot);
 extern void catalog_begin_for_locking(CatalogScan *scan, CatalogIndex which,
@@ -251,7 +251,6 @@ extern void catalog_begin_for_locking(CatalogScan *scan, CatalogIndex which,
 extern void catalog_seek_source(CatalogScan *scan, Datum name_or_digest);
 extern void catalog_seek_provider(CatalogScan *scan, int32 source_id,
 								  const char *name);
-extern void catalog_seek_first(CatalogScan *scan);
 extern void catalog_seek_number(CatalogScan *scan, int64 number);
 extern void catalog_seek_all(CatalogScan *scan);
 extern void catalog_seek_partition(CatalogScan *scan, int32 provider_id,
@@ -273,7 +272,7 @@ extern void catalog_seek_spans_of(CatalogScan *scan, int32 source_id,
 extern void catalog_seek_details(CatalogScan *scan, int32 provider_id,
 								 TimeInterval during);
 extern void catalog_seek_events_of_source(CatalogScan *scan, int32 source_id);
-extern void catalog_seek_events(CatalogScan *scan, int64 first);
+extern void catalog_seek_numbers(CatalogScan *scan, int64 first);
 extern void catalog_seek_transactions(CatalogScan *scan, uint64 from,
 									  uint64 below);
 extern void catalog_seek_changes(CatalogScan *scan, int32 source_id,

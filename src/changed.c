@@ -49,19 +49,34 @@ is_seen(CatalogScan *scan, const Position *since)
  * Go to the events of a source that a position may not see.  Where it was taken
  * in this cluster, and the table is still the same, they are of transactions
  * that ran then or began later; of another cluster's all are looked at.
+ *
+ * Which began later?  Numbers below xmax may have been used again (position.c),
+ * but none up to that of the last event that it saw, whose commit was flushed.
  */
 static void
 seek_unseen(CatalogScan *scan, int32 source_id, const Position *since,
 			const Position *here)
 {
 	const View *seen = &since->seen;
+	uint64		oldest = seen->count > 0 ? seen->running[0] : seen->xmax;
 
 	if (seen->system_id == here->seen.system_id && seen->table == here->seen.table)
-		catalog_seek_changes(scan, source_id,
-							 seen->count > 0 ? seen->running[0] : seen->xmax,
+		catalog_seek_changes(scan, source_id, Min(oldest, seen->last_xid + 1),
 							 here->seen.next);
 	else
 		catalog_seek_changes(scan, source_id, 0, PG_UINT64_MAX);
+}
+
+/* Does the member that was added to a set last contain an interval? */
+static bool
+is_in_last(const IntervalSet *set, TimeInterval interval)
+{
+	const TimeInterval *last;
+
+	if (set->count == 0)
+		return false;
+	last = &set->items[set->count - 1];
+	return interval.start >= last->start && interval.end <= last->end;
 }
 
 /*
@@ -72,7 +87,6 @@ void
 changed_collect(int32 source_id, TimeInterval window, const Position *since,
 				const Position *here, Snapshot snapshot, IntervalSet *changed)
 {
-	TimeInterval last = {0, 0};
 	CatalogScan scan;
 
 	catalog_begin(&scan, EVENT_BY_CHANGE, snapshot);
@@ -84,11 +98,16 @@ changed_collect(int32 source_id, TimeInterval window, const Position *since,
 												   &during.start) &&
 			catalog_entry_time(&scan, Key_change_end_at, &during.end);
 
-		/* What was unlocked was locked before, as a rule. */
-		if (has_range &&
-			(!interval_overlaps(during, window) ||
-			 (during.start == last.start && during.end == last.end)))
-			continue;
+		if (has_range)
+		{
+			if (!interval_overlaps(during, window))
+				continue;
+			during.start = Max(during.start, window.start);
+			during.end = Min(during.end, window.end);
+			/* What was unlocked was locked before, as a rule. */
+			if (is_in_last(changed, during))
+				continue;
+		}
 		if (!catalog_fetch_row(&scan) || is_seen(&scan, since))
 			continue;
 		if (!has_range)
@@ -98,9 +117,6 @@ changed_collect(int32 source_id, TimeInterval window, const Position *since,
 			interval_set_merge(changed, window);
 			break;
 		}
-		last = during;
-		during.start = Max(during.start, window.start);
-		during.end = Min(during.end, window.end);
 		interval_set_merge(changed, during);
 	}
 	catalog_end(&scan);

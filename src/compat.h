@@ -92,17 +92,30 @@
 
 /*
  * From 16 on, one argument more: only indexes that sum up blocks; from 19 on,
- * the switches are flags, of which none is set.
+ * the switches are flags.  `conflict` NULL: a conflict is an error.
  */
 #if PG_VERSION_NUM >= 190000
-#define insert_index_tuples_compat(relation, slot, estate) \
-	ExecInsertIndexTuples(relation, estate, 0, slot, NIL, NULL)
+#define insert_index_tuples_compat(relation, slot, estate, conflict) \
+	ExecInsertIndexTuples(relation, estate, \
+						  (conflict) == NULL ? 0 : EIIT_NO_DUPE_ERROR, slot, \
+						  NIL, conflict)
 #elif PG_VERSION_NUM >= 160000
-#define insert_index_tuples_compat(relation, slot, estate) \
-	ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL, false)
+#define insert_index_tuples_compat(relation, slot, estate, conflict) \
+	ExecInsertIndexTuples(relation, slot, estate, false, (conflict) != NULL, \
+						  conflict, NIL, false)
 #else
-#define insert_index_tuples_compat(relation, slot, estate) \
-	ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL)
+#define insert_index_tuples_compat(relation, slot, estate, conflict) \
+	ExecInsertIndexTuples(relation, slot, estate, false, (conflict) != NULL, \
+						  conflict, NIL)
+#endif
+
+/* From 18 on, one argument more: a row that is not in the way. */
+#if PG_VERSION_NUM >= 180000
+#define check_index_constraints_compat(relation, slot, estate, conflicting) \
+	ExecCheckIndexConstraints(relation, slot, estate, conflicting, NULL, NIL)
+#else
+#define check_index_constraints_compat(relation, slot, estate, conflicting) \
+	ExecCheckIndexConstraints(relation, slot, estate, conflicting, NIL)
 #endif
 
 /* From 19 on, a tuple descriptor that one fills has to be said to be full. */

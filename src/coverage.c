@@ -13,7 +13,7 @@
  * can only grow.
  *
  * - Adding: pieces = the interval minus the spans that are visible, each
- *	 inserted ON CONFLICT DO NOTHING.  The exclusion constraint makes this wait
+ *	 inserted if nothing is in the way.  The exclusion constraint makes this wait
  *	 for an open transaction that is adding the same instants, and for nobody
  *	 else.  A piece that was skipped is looked at again in a new snapshot, until
  *	 nothing is missing: the other's span may cover a part of it only, or may
@@ -49,6 +49,7 @@
 #include "compat.h"
 #include "coverage.h"
 #include "effective.h"
+#include "row.h"
 #include "snapshot.h"
 #include "statement.h"
 
@@ -329,15 +330,6 @@ coverage_fulfils(CoverageScan *coverage, const List *providers)
 
 /* Writing */
 
-/*
- * No arbiter is named: of two that insert the same span at once, one meets the
- * other in the primary key or in the exclusion constraint, whichever comes
- * first, and either shall make it wait and skip.
- */
-static Statement insert_span = {
-	"INSERT INTO partreg.coverage (source_id, provider_id, span_start, span_end)"
-	" VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
-};
 static Statement lock_spans = {
 	"SELECT span_start, span_end FROM partreg.coverage"
 	" WHERE source_id = $1 AND provider_id = $2 AND span_start = ANY ($3)"
@@ -359,16 +351,36 @@ param_provider(Parameters *parameters, const Access *access)
 	param_int4(parameters, access->provider_id);
 }
 
-/* Insert a span; false: something of it is there, or was a moment ago. */
+/* The row of a span */
+static void
+fill_span(const Access *access, TimeInterval span, Datum *values, bool *nulls)
+{
+	memset(nulls, false, Natts_coverage * sizeof(bool));
+	values[Anum_coverage_source_id - 1] = Int32GetDatum(access->source_id);
+	values[Anum_coverage_provider_id - 1] = Int32GetDatum(access->provider_id);
+	values[Anum_coverage_span_start - 1] = TimestampTzGetDatum(span.start);
+	values[Anum_coverage_span_end - 1] = TimestampTzGetDatum(span.end);
+}
+
+/*
+ * Insert a span; false: something of it is there, or was a moment ago.
+ *
+ * The caller has just looked, and seen nothing of it: so only what others are
+ * adding, or have added since, can be in the way.  Under REPEATABLE READ that is
+ * what the snapshot does not know.
+ */
 static bool
 insert_piece(const Access *access, TimeInterval piece)
 {
-	Parameters	parameters = {0};
+	Datum		values[Natts_coverage];
+	bool		nulls[Natts_coverage];
+	bool		inserted;
 
-	param_provider(&parameters, access);
-	param_time(&parameters, piece.start);
-	param_time(&parameters, piece.end);
-	return statement_run(&insert_span, &parameters) > 0;
+	fill_span(access, piece, values, nulls);
+	inserted = row_try_insert(COVERAGE_BY_KEY, values, nulls);
+	if (!inserted && IsolationUsesXactSnapshot())
+		raise_concurrent_change();
+	return inserted;
 }
 
 /* The provider's spans that overlap an interval, in a snapshot, sorted */
@@ -547,15 +559,16 @@ coverage_add(const Access *access, TimeInterval interval)
 
 /*
  * What the partitions of a provider make available of an interval, in a
- * snapshot.
+ * snapshot.  As a rule some are as long as the one that is withdrawn.
  */
 static void
 read_supplied(const Access *access, TimeInterval interval, Snapshot snapshot,
 			  IntervalSet *supplied)
 {
+	uint64		classes = UINT64CONST(1) << Min(length_class(interval), 63);
 	OverlapScan overlap;
 
-	overlap_begin(&overlap, PARTITION_BY_KEY, NULL, snapshot);
+	overlap_begin(&overlap, PARTITION_BY_KEY, &classes, snapshot);
 	overlap_seek(&overlap, access->provider_id, interval);
 	while (overlap_next(&overlap))
 		interval_set_add(supplied, overlap.during);
@@ -592,7 +605,7 @@ sum_withdrawal(Snapshot snapshot, const void *arg)
 }
 
 /*
- * Put back what is left of a span beside a cut, in pieces of which each is
+ * What is left of a span beside a cut is put back in pieces, of which each is
  * several times as long as the one nearer to the cut.  What is withdrawn next is
  * likely to lie beside it, and then touches a small piece: one large span, cut
  * again and again within a transaction, would leave as many dead versions of
@@ -600,8 +613,8 @@ sum_withdrawal(Snapshot snapshot, const void *arg)
  * like all others.
  */
 static void
-insert_rest(const Access *access, TimeInterval rest, uint64 width,
-			bool cut_at_start)
+divide_rest(TimeInterval rest, uint64 width, bool cut_at_start,
+			IntervalSet *pieces)
 {
 	/* All of time is longer than 2^63 microseconds: do not overflow. */
 	uint64		length = Min(width, UINT64CONST(1) << 60);
@@ -617,7 +630,7 @@ insert_rest(const Access *access, TimeInterval rest, uint64 width,
 			else
 				piece.start = rest.end - (int64) length;
 		}
-		insert_piece(access, piece);
+		interval_set_add(pieces, piece);
 		if (cut_at_start)
 			rest.start = piece.end;
 		else
@@ -626,7 +639,27 @@ insert_rest(const Access *access, TimeInterval rest, uint64 width,
 	}
 }
 
-/* Cut out of a span what is lost of it. */
+/* The pieces of a provider's span that are put back */
+typedef struct Pieces
+{
+	const Access *access;
+	IntervalSet set;
+} Pieces;
+
+static void
+fill_piece(void *arg, size_t n, Datum *values, bool *nulls)
+{
+	const Pieces *pieces = arg;
+
+	fill_span(pieces->access, pieces->set.items[n], values, nulls);
+}
+
+/*
+ * Cut out of a span what is lost of it.  What is put back lies within what was
+ * deleted a moment ago, and nobody else can add to the provider: so nothing can
+ * overlap it, and the exclusion constraint need not look.  It would look at all
+ * that was cut before in this transaction.
+ */
 static void
 cut_span(const Access *access, TimeInterval span, const IntervalSet *lost)
 {
@@ -637,6 +670,7 @@ cut_span(const Access *access, TimeInterval span, const IntervalSet *lost)
 	IntervalSet whole = {&span, 1, 1};
 	IntervalSet cut = {0};
 	IntervalSet rest = {0};
+	Pieces		pieces = {access};
 	Parameters	parameters = {0};
 
 	interval_set_intersect(&whole, lost, &cut);
@@ -647,8 +681,9 @@ cut_span(const Access *access, TimeInterval span, const IntervalSet *lost)
 	statement_run(&delete_span, &parameters);
 	interval_set_subtract(&whole, lost, &rest);
 	for (size_t i = 0; i < rest.count; i++)
-		insert_rest(access, rest.items[i], interval_length(cut.items[0]),
-					rest.items[i].start != span.start);
+		divide_rest(rest.items[i], interval_length(cut.items[0]),
+					rest.items[i].start != span.start, &pieces.set);
+	row_insert_many(COVERAGE_BY_KEY, pieces.set.count, fill_piece, &pieces);
 }
 
 /*

@@ -44,13 +44,15 @@ holding_end(HoldingScan *holding)
 /*
  * The expectation of the provider whose row a scan has come to; false: it has
  * no calendar.
+ *
+ * Errors: 22023 (the server does not know the time zone), XX001.
  */
 bool
 expectation_read(CatalogScan *provider, Expectation *expectation)
 {
 	TimeInterval *extent = &expectation->extent;
 	TimestampTz revoked_at;
-	TimestampTz start;
+	TimestampTz start = 0;
 	char	   *zone;
 	bool		isnull;
 	Datum		value;
@@ -59,10 +61,14 @@ expectation_read(CatalogScan *provider, Expectation *expectation)
 	value = catalog_row_value(provider, Anum_provider_calendar_step, &isnull);
 	if (isnull)
 		return false;
-	catalog_row_time(provider, Anum_provider_calendar_start, &start);
 	zone = catalog_row_text(provider, Anum_provider_calendar_zone);
-	calendar_init(&expectation->calendar, DatumGetIntervalP(value), zone, start);
-	pfree(zone);
+	expectation->is_known =
+		catalog_row_time(provider, Anum_provider_calendar_start, &start) &&
+		zone != NULL &&
+		calendar_init_stored(&expectation->calendar, DatumGetIntervalP(value),
+							 zone, start);
+	if (zone != NULL)
+		pfree(zone);
 
 	value = catalog_row_value(provider, Anum_provider_calendar_closed, &isnull);
 	if (!isnull)
@@ -75,7 +81,8 @@ expectation_read(CatalogScan *provider, Expectation *expectation)
 	}
 
 	value = catalog_row_value(provider, Anum_provider_effective, &isnull);
-	if (!range_to_interval(DatumGetRangeTypeP(value), extent))
+	if (!range_to_interval(DatumGetRangeTypeP(value), extent) ||
+		TIMESTAMP_NOT_FINITE(start))
 	{
 		extent->start = extent->end = start;
 		return true;
@@ -164,7 +171,7 @@ expectation_free(Expectation *expectation)
 
 /*
  * The expected steps of a provider that overlap a window and are missing; whole
- * ones, neighbours as one.
+ * ones, neighbours as one.  None where they cannot be told.
  */
 void
 expectation_missing(const Expectation *expectation, HoldingScan *holding,
@@ -176,7 +183,8 @@ expectation_missing(const Expectation *expectation, HoldingScan *holding,
 	IntervalSet open = {0};
 	IntervalSet closed = {0};
 
-	if (!expected_steps(expectation, window, &steps))
+	if (!expectation->is_known ||
+		!expected_steps(expectation, window, &steps))
 		return;
 	find_gaps(holding, source_id, provider_id, steps, &gaps);
 	if (gaps.count == 0)

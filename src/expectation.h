@@ -15,6 +15,7 @@
 /* What a provider's calendar says */
 typedef struct Expectation
 {
+	bool		is_known;		/* false: the calendar's steps cannot be told */
 	Calendar	calendar;
 	TimeInterval extent;		/* steps within it; start >= end: there are none */
 	IntervalSet closed;			/* no step that overlaps it; coalesced */

@@ -39,12 +39,23 @@ PG_FUNCTION_INFO_V1(changes_since);
 
 #define DEFAULT_MAX_EVENTS	1000
 
+/* There may be millions of names. */
+typedef char *SourceName;
+
+#define ST_SORT sort_names
+#define ST_ELEMENT_TYPE SourceName
+#define ST_COMPARE(a, b) strcmp(*(a), *(b))
+#define ST_SCOPE static
+#define ST_CHECK_FOR_INTERRUPTS
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
 /* The names that are asked for */
 typedef struct Filter
 {
 	bool		wants_all;
 	size_t		count;
-	char	  **names;			/* in order */
+	SourceName *names;			/* in order */
 } Filter;
 
 typedef struct Feed
@@ -146,7 +157,7 @@ hold(Feed *feed, CatalogScan *scan)
 static int
 compare_names(const void *a, const void *b)
 {
-	return strcmp(*(char *const *) a, *(char *const *) b);
+	return strcmp(*(const SourceName *) a, *(const SourceName *) b);
 }
 
 static bool
@@ -158,7 +169,7 @@ is_wanted(const Filter *filter, CatalogScan *scan)
 	if (filter->wants_all)
 		return true;
 	name = catalog_row_text(scan, Anum_event_source_name);
-	found = bsearch(&name, filter->names, filter->count, sizeof(char *),
+	found = bsearch(&name, filter->names, filter->count, sizeof(SourceName),
 					compare_names) != NULL;
 	pfree(name);
 	return found;
@@ -223,7 +234,7 @@ give_round(Feed *feed)
 	bool		done = true;
 
 	catalog_begin(&scan, EVENT_BY_ID, feed->snapshot);
-	catalog_seek_events(&scan, position->given + 1);
+	catalog_seek_numbers(&scan, position->given + 1);
 	while (catalog_next_row(&scan, ForwardScanDirection))
 	{
 		int64		id = catalog_row_int64(&scan, Anum_event_id);
@@ -286,7 +297,7 @@ read_filter(FunctionCallInfo fcinfo, int argno, Filter *filter)
 	names = PG_GETARG_ARRAYTYPE_P(argno);
 	check_source_names(names);
 	filter->names = palloc_extended(ArrayGetNItems(ARR_NDIM(names), ARR_DIMS(names)) *
-									sizeof(char *), MCXT_ALLOC_HUGE);
+									sizeof(SourceName), MCXT_ALLOC_HUGE);
 	filter->count = 0;
 	iterator = array_create_iterator(names, 0, NULL);
 	while (array_iterate(iterator, &element, &isnull))
@@ -295,7 +306,7 @@ read_filter(FunctionCallInfo fcinfo, int argno, Filter *filter)
 		filter->names[filter->count++] = text_to_short_cstring(element);
 	}
 	array_free_iterator(iterator);
-	qsort(filter->names, filter->count, sizeof(char *), compare_names);
+	sort_names(filter->names, filter->count);
 }
 
 static int64

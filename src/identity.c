@@ -21,6 +21,7 @@ read_row(CatalogScan *scan, Identity *identity)
 	(void) catalog_row_time(scan, Anum_registry_history_since,
 							&identity->history_since);
 	identity->purged_id = catalog_row_int64(scan, Anum_registry_purged_id);
+	(void) catalog_row_time(scan, Anum_registry_purged_at, &identity->purged_at);
 	identity->purged_xid = (uint64) catalog_row_int64(scan, Anum_registry_purged_xid);
 	identity->purged_system = (uint64) catalog_row_int64(scan,
 														 Anum_registry_purged_system);

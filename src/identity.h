@@ -15,7 +15,8 @@ typedef struct Identity
 	TimestampTz created_at;
 	TimestampTz history_since;	/* what was so before is not known */
 	int64		purged_id;		/* the greatest that was purged; 0: none was */
-	uint64		purged_xid;		/* likewise, in the cluster of purged_system */
+	TimestampTz purged_at;		/* of that event */
+	uint64		purged_xid;		/* the greatest, in the cluster of purged_system */
 	uint64		purged_system;
 } Identity;
 

@@ -19,19 +19,26 @@
  * In the same cluster a server may be good and not see yet what the position
  * saw: a standby that has not replayed it; a standby, or the primary, to which
  * a commit became visible later than to the other; a transaction whose snapshot
- * is older.  It then gives nothing, so nothing is given twice.
+ * is older.  It then gives nothing, so nothing is given twice.  What it sees
+ * purged may be gone all the same: a position may know a later place in the WAL
+ * than its snapshot.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/timeline.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_subscription.h"
 #include "catalog/pg_subscription_rel.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "condition.h"
@@ -123,20 +130,26 @@ judge_timeline(const View *seen, const View *here, const char **why)
 	return POSITION_GONE;
 }
 
-/* Is the last event that a view saw here?  *found: one of its number is. */
+/* Is the last event that a view saw here, or was it purged last? */
 static bool
-has_last_event(const View *seen, Snapshot snapshot, bool *found)
+has_last_event(const View *seen, const Identity *identity, Snapshot snapshot)
 {
 	CatalogScan scan;
-	TimestampTz at = 0;
+	TimestampTz at;
+	bool		found;
 
 	catalog_begin(&scan, EVENT_BY_ID, snapshot);
 	catalog_seek_number(&scan, seen->last_id);
-	*found = catalog_next_row(&scan, ForwardScanDirection);
-	if (*found)
+	found = catalog_next_row(&scan, ForwardScanDirection);
+	if (found)
 		(void) catalog_row_time(&scan, Anum_event_at, &at);
 	catalog_end(&scan);
-	return *found && at == seen->last_at;
+	if (!found)
+	{
+		found = seen->last_id == identity->purged_id;
+		at = identity->purged_at;
+	}
+	return found && at == seen->last_at;
 }
 
 /*
@@ -177,8 +190,8 @@ position_judge(const Position *position, const Position *here,
 {
 	/* The target is the later one, and was found good after the other. */
 	const View *last = position->in_page ? &position->target : &position->seen;
+	Standing	standing = POSITION_GOOD;
 	Identity	identity;
-	bool		found;
 
 	if (memcmp(&position->registry, &here->registry, sizeof(pg_uuid_t)) != 0)
 	{
@@ -187,17 +200,17 @@ position_judge(const Position *position, const Position *here,
 	}
 	if (last->system_id == here->seen.system_id)
 	{
-		Standing	standing = judge_timeline(last, &here->seen, why);
-
-		if (standing != POSITION_GOOD)
+		standing = judge_timeline(last, &here->seen, why);
+		if (standing == POSITION_GONE)
 			return standing;
-		if (misses_something(last, &here->seen))
-			return POSITION_AHEAD;
+		if (standing == POSITION_GOOD && misses_something(last, &here->seen))
+			standing = POSITION_AHEAD;
 	}
 
 	identity_read(snapshot, &identity);
-	if (last->last_id > 0 && !has_last_event(last, snapshot, &found) &&
-		(found || last->last_id > identity.purged_id))
+	if (standing == POSITION_GOOD && last->last_id > 0 &&
+		last->last_id >= identity.purged_id &&
+		!has_last_event(last, &identity, snapshot))
 	{
 		*why = psprintf("Event " INT64_FORMAT ", the last that it saw, is not here.",
 						last->last_id);
@@ -211,7 +224,7 @@ position_judge(const Position *position, const Position *here,
 		*why = "Events that it has not seen may have been purged.";
 		return POSITION_GONE;
 	}
-	return POSITION_GOOD;
+	return standing;
 }
 
 void
@@ -225,6 +238,33 @@ position_refuse(const char *why)
 			 errhint("Begin anew: take partreg.feed_position(), then read everything once.")));
 }
 
+/*
+ * May the owner of a subscription write to a table?  From 16 on others than
+ * superusers make subscriptions, also for tables that they may not write to.
+ */
+static bool
+may_write(Oid subscription, Oid table)
+{
+	HeapTuple	tuple = SearchSysCache1(SUBSCRIPTIONOID,
+										ObjectIdGetDatum(subscription));
+	HeapTuple	relation = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	bool		may = false;
+
+	if (HeapTupleIsValid(tuple) && HeapTupleIsValid(relation))
+	{
+		Oid			owner = ((Form_pg_subscription) GETSTRUCT(tuple))->subowner;
+
+		may = pg_class_aclcheck(table, owner,
+								ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE) == ACLCHECK_OK ||
+			is_member_of_role(owner, ((Form_pg_class) GETSTRUCT(relation))->relowner);
+	}
+	if (HeapTupleIsValid(relation))
+		ReleaseSysCache(relation);
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return may;
+}
+
 /* Does a subscription write to the registry's tables? */
 static bool
 is_subscriber(void)
@@ -236,7 +276,12 @@ is_subscriber(void)
 	bool		found = false;
 
 	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		found = get_rel_namespace(((Form_pg_subscription_rel) GETSTRUCT(tuple))->srrelid) == schema;
+	{
+		Form_pg_subscription_rel written = (Form_pg_subscription_rel) GETSTRUCT(tuple);
+
+		found = get_rel_namespace(written->srrelid) == schema &&
+			may_write(written->srsubid, written->srrelid);
+	}
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);
 	return found;

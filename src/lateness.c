@@ -9,6 +9,10 @@
  *	 overlaps what the provider's calendar says is closed;
  * - what its calendar expects and is missing (expectation.c).
  *
+ * Where the server does not know the calendar's time zone any more, the latter
+ * cannot be told: then all of the time in question is unknown, which is a row of
+ * late_partitions, so that nobody takes silence for an answer, and in no picture.
+ *
  * Both are found without a look at what is unlocked: the former stands in
  * partreg.pending, the latter between spans.  A provider without a deadline is
  * never late, and costs the look at its row.
@@ -38,6 +42,7 @@ lateness_begin(LatenessScan *scan, Snapshot snapshot)
 	holding_begin(&scan->holding, snapshot);
 	catalog_begin(&scan->locks, LOCK_BY_KEY, snapshot);
 	scan->now = GetCurrentTimestamp();
+	scan->with_unknown = false;
 }
 
 void
@@ -114,6 +119,14 @@ lateness_find(LatenessScan *scan, CatalogScan *provider, TimeInterval window,
 	if (!has_calendar)
 		return;
 	expectation.extent.end = Min(expectation.extent.end, ended);
+	if (!expectation.is_known && scan->with_unknown &&
+		expectation.extent.start < expectation.extent.end)
+	{
+		Late		late = {.during = expectation.extent, .state = "unknown"};
+
+		late.due_at = within + late.during.start;
+		report(&late, arg);
+	}
 	expectation_missing(&expectation, &scan->holding, source_id, provider_id,
 						window, &missing);
 	for (size_t i = 0; i < missing.count; i++)
@@ -162,7 +175,7 @@ list_row(const Late *late, void *arg)
  * _list_late()
  *		returns SETOF _late: what is late of all providers, for the views
  *
- * Errors: 22023 (the server does not know the time zone of a calendar any more).
+ * Errors: none.
  */
 Datum
 _list_late(PG_FUNCTION_ARGS)
@@ -178,8 +191,9 @@ _list_late(PG_FUNCTION_ARGS)
 									  "partreg result row",
 									  ALLOCSET_SMALL_SIZES);
 	lateness_begin(&scan, snapshot);
+	scan.with_unknown = true;
 	catalog_begin(&list.providers, PROVIDER_BY_ID, snapshot);
-	catalog_seek_first(&list.providers);
+	catalog_seek_all(&list.providers);
 	while (catalog_next_row(&list.providers, ForwardScanDirection))
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -12,7 +12,7 @@
 typedef struct Late
 {
 	TimeInterval during;
-	const char *state;			/* registered, locked, failed or missing */
+	const char *state;			/* registered, locked, failed, missing, unknown */
 	TimestampTz due_at;
 } Late;
 
@@ -23,6 +23,7 @@ typedef struct LatenessScan
 	HoldingScan holding;
 	CatalogScan locks;
 	TimestampTz now;
+	bool		with_unknown;	/* report what cannot be told, too */
 } LatenessScan;
 
 extern void lateness_begin(LatenessScan *scan, Snapshot snapshot);

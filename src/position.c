@@ -109,12 +109,12 @@ take_transactions(Snapshot snapshot, View *view)
 }
 
 /*
- * Which is the last event that a view sees?
+ * Which is the last event that a view sees, or saw before it was purged?
  *
  * What open transactions have written last is walked over one by one.
  */
 static void
-take_last_event(Snapshot snapshot, View *view)
+take_last_event(Snapshot snapshot, const Identity *identity, View *view)
 {
 	CatalogScan scan;
 
@@ -123,15 +123,25 @@ take_last_event(Snapshot snapshot, View *view)
 	catalog_seek_all(&scan);
 	while (catalog_next_row(&scan, BackwardScanDirection))
 	{
+		uint64		xid = (uint64) catalog_row_int64(&scan, Anum_event_xid);
+		bool		of_cluster = (uint64) catalog_row_int64(&scan, Anum_event_system_id) == view->system_id;
+
 		/* The snapshot sees the caller's own ones, the view does not. */
-		if ((uint64) catalog_row_int64(&scan, Anum_event_system_id) == view->system_id &&
-			!view_sees_transaction(view, (uint64) catalog_row_int64(&scan, Anum_event_xid)))
+		if (of_cluster && !view_sees_transaction(view, xid))
 			continue;
+		view->last_xid = of_cluster ? xid : 0;
 		view->last_id = catalog_row_int64(&scan, Anum_event_id);
 		(void) catalog_row_time(&scan, Anum_event_at, &view->last_at);
 		break;
 	}
 	catalog_end(&scan);
+	if (identity->purged_id > view->last_id)
+	{
+		view->last_id = identity->purged_id;
+		view->last_at = identity->purged_at;
+		view->last_xid = identity->purged_system == view->system_id
+			? identity->purged_xid : 0;
+	}
 }
 
 /*
@@ -171,7 +181,7 @@ position_take(Snapshot snapshot)
 		view->lsn = GetXLogReplayRecPtr(&view->timeline);
 	else
 		view->lsn = flushed_end(&view->timeline);
-	take_last_event(snapshot, view);
+	take_last_event(snapshot, &identity, view);
 	return position;
 }
 
@@ -214,9 +224,9 @@ position_sees(const Position *position, int64 id, uint64 xid,
 
 /*
  * The text form: form.registry.view[.view.given].checksum, and a view is
- * system,timeline,table,lsn,last_id,last_at,next,xmax[,xid...].  Numbers are
- * hexadecimal; each of the running transactions is written as its distance from
- * the one before it in the text, the greatest first.
+ * system,timeline,table,lsn,last_id,last_at,last_xid,next,xmax[,xid...].  Numbers
+ * are hexadecimal; each of the running transactions is written as its distance
+ * from the one before it in the text, the greatest first.
  */
 static void
 append_number(StringInfo text, char separator, uint64 number)
@@ -235,6 +245,7 @@ append_view(StringInfo text, const View *view)
 	append_number(text, ',', view->lsn);
 	append_number(text, ',', (uint64) view->last_id);
 	append_number(text, ',', (uint64) view->last_at);
+	append_number(text, ',', view->last_xid);
 	append_number(text, ',', view->next);
 	append_number(text, ',', view->xmax);
 	for (uint32 i = view->count; i > 0; i--)
@@ -315,6 +326,7 @@ read_view(const char **at, View *view)
 		!read_number(at, ',', &view->lsn) ||
 		!read_id(at, ',', &view->last_id) ||
 		!read_number(at, ',', &last_at) ||
+		!read_number(at, ',', &view->last_xid) ||
 		!read_number(at, ',', &view->next) ||
 		!read_number(at, ',', &view->xmax))
 		return false;

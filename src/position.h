@@ -22,6 +22,7 @@ typedef struct View
 	XLogRecPtr	lsn;			/* all that it sees is in the WAL before */
 	int64		last_id;		/* of the events that it sees; 0: it sees none */
 	TimestampTz last_at;
+	uint64		last_xid;		/* its transaction; 0: of another cluster */
 	uint64		next;			/* transactions from this one on began later */
 	uint64		xmax;			/* it sees none of the transactions from this
 								 * one on, ... */

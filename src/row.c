@@ -7,7 +7,8 @@
  * itself; so this does what the executor does to a single row, by the functions
  * with which PostgreSQL applies changes of logical replication: constraints,
  * indexes (with their waits for others that insert the same key) and triggers
- * are looked after.  row_insert_many() looks after the indexes alone.
+ * are looked after.  row_try_insert() looks after the indexes alone, and
+ * row_insert_many() after them without exclusion constraints.
  *
  * Each write ends with a CommandCounterIncrement, so that the snapshots taken
  * after it see it.
@@ -19,6 +20,7 @@
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -98,13 +100,13 @@ typedef struct Target
 } Target;
 
 static void
-open_target(CatalogIndex which, Target *target)
+open_target(CatalogIndex which, bool speculative, Target *target)
 {
 	target->table = catalog_open_table(which, RowExclusiveLock);
 	target->estate = CreateExecutorState();
 	target->relation = makeNode(ResultRelInfo);
 	InitResultRelInfo(target->relation, target->table, 0, NULL, 0);
-	ExecOpenIndices(target->relation, false);
+	ExecOpenIndices(target->relation, speculative);
 	target->slot = MakeSingleTupleTableSlot(RelationGetDescr(target->table),
 											&TTSOpsVirtual);
 }
@@ -137,15 +139,60 @@ row_insert(CatalogIndex which, const Datum *values, const bool *nulls)
 {
 	Target		target;
 
-	open_target(which, &target);
+	open_target(which, false, &target);
 	fill_slot(target.slot, values, nulls);
 	ExecSimpleRelationInsert(target.relation, target.estate, target.slot);
 	close_target(&target);
 }
 
 /*
+ * Insert a row, unless a unique or exclusion constraint of its table forbids it;
+ * false: what forbids it is committed, or our own.  Waits for open transactions
+ * that have inserted such a row.
+ *
+ * This is INSERT ... ON CONFLICT DO NOTHING for those who know that there is
+ * hardly ever a conflict: the executor looks for one, inserts, and looks again,
+ * as only the second look is conclusive.  Here the first is left out, and made
+ * where the second has found something.  No constraint but the indexes' is
+ * looked at.
+ */
+bool
+row_try_insert(CatalogIndex which, const Datum *values, const bool *nulls)
+{
+	TransactionId xid = GetCurrentTransactionId();
+	Target		target;
+	ItemPointerData conflicting;
+	bool		conflict;
+
+	open_target(which, true, &target);
+	fill_slot(target.slot, values, nulls);
+	do
+	{
+		uint32		token = SpeculativeInsertionLockAcquire(xid);
+
+		conflict = false;
+		CHECK_FOR_INTERRUPTS();
+		ResetPerTupleExprContext(target.estate);
+		table_tuple_insert_speculative(target.table, target.slot,
+									   GetCurrentCommandId(true), 0, NULL,
+									   token);
+		insert_index_tuples_compat(target.relation, target.slot,
+								   target.estate, &conflict);
+		table_tuple_complete_speculative(target.table, target.slot, token,
+										 !conflict);
+		SpeculativeInsertionLockRelease(xid);
+
+		/* What is in the way may be gone again: wait until that is certain. */
+	} while (conflict &&
+			 check_index_constraints_compat(target.relation, target.slot,
+											target.estate, &conflicting));
+	close_target(&target);
+	return !conflict;
+}
+
+/*
  * Insert many rows, a page at a time, as COPY does.  `fill` is asked for each
- * of them in turn.  Their values are ours: no constraint but the indexes' is
+ * of them in turn.  Their values are ours: no constraint but unique indexes is
  * looked at.
  */
 void
@@ -156,7 +203,9 @@ row_insert_many(CatalogIndex which, size_t count, RowFiller fill, void *arg)
 	BulkInsertState state = GetBulkInsertState();
 	Target		target;
 
-	open_target(which, &target);
+	open_target(which, false, &target);
+	for (int i = 0; i < target.relation->ri_NumIndices; i++)
+		target.relation->ri_IndexRelationInfo[i]->ii_ExclusionOps = NULL;
 	for (int i = 0; i < n_slots; i++)
 		slots[i] = table_slot_create(target.table, NULL);
 	for (size_t done = 0; done < count;)
@@ -176,7 +225,7 @@ row_insert_many(CatalogIndex which, size_t count, RowFiller fill, void *arg)
 		{
 			ResetPerTupleExprContext(target.estate);
 			insert_index_tuples_compat(target.relation, slots[i],
-									   target.estate);
+									   target.estate, NULL);
 		}
 		done += n;
 	}
@@ -197,7 +246,7 @@ row_update(CatalogIndex which, ItemPointer tid, const Datum *values,
 	TupleTableSlot *old;
 	Target		target;
 
-	open_target(which, &target);
+	open_target(which, false, &target);
 	old = MakeSingleTupleTableSlot(RelationGetDescr(target.table),
 								   &TTSOpsVirtual);
 	old->tts_tid = *tid;
@@ -214,7 +263,7 @@ row_delete_many(CatalogIndex which, const ItemPointerData *tids, size_t count)
 {
 	Target		target;
 
-	open_target(which, &target);
+	open_target(which, false, &target);
 	for (size_t i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

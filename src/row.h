@@ -15,6 +15,8 @@ extern bool row_lock(CatalogScan *scan, LockTupleMode mode);
 extern bool row_lock_told(CatalogScan *scan, LockTupleMode mode, bool *waited);
 extern void row_insert(CatalogIndex which, const Datum *values,
 					   const bool *nulls);
+extern bool row_try_insert(CatalogIndex which, const Datum *values,
+						   const bool *nulls);
 extern void row_insert_many(CatalogIndex which, size_t count, RowFiller fill,
 							void *arg);
 extern void row_update(CatalogIndex which, ItemPointer tid,

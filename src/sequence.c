@@ -10,9 +10,11 @@
  *
  * A healthy sequence is never found behind, whatever other sessions do in
  * between.  Whoever puts number n into the index has drawn it before: at that
- * moment the sequence was at n or above, and it never goes back.  The index is
- * read first and the sequence after it, so that what is read of the sequence is
- * of a later moment than the entry, and of a still later one than the draw.
+ * moment the sequence was at n or above, and it never goes back.  So a number in
+ * the index is compared with what is read of the sequence after it, which is of
+ * a later moment than the entry, and of a still later one than the draw.  (The
+ * sequence is read before as well: only numbers from there on are looked for, as
+ * to walk the index for the greatest of all would copy a page of it each time.)
  * Nothing in this depends on who has committed or rolled back, and the look goes
  * by index entries, whether or not their rows can be seen.  After a crash the
  * same holds: the WAL of the draw comes before that of the entry.
@@ -30,8 +32,10 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "catalog.h"
+#include "identity.h"
 #include "sequence.h"
 
 static const struct
@@ -82,16 +86,30 @@ sequence_oid(Sequence which)
 	return oids[which];
 }
 
-/* The greatest number in the index; 0: there is none. */
+/* The greatest number of an event that purge_history() has removed; 0: none */
 static int64
-greatest_number(Sequence which)
+purged_number(void)
+{
+	Identity	identity;
+
+	identity_read(GetActiveSnapshot(), &identity);
+	return identity.purged_id;
+}
+
+/*
+ * The greatest number in the index, from one on; 0: there is none.  Where no
+ * event was numbered here yet, what was purged elsewhere counts too: positions
+ * have seen those numbers.
+ */
+static int64
+greatest_number(Sequence which, int64 from)
 {
 	CatalogScan scan;
 	int64		result = 0;
 
 	/* No snapshot of a transaction: it looks at entries, not at rows. */
 	catalog_begin(&scan, sequences[which].index, SnapshotAny);
-	catalog_seek_all(&scan);
+	catalog_seek_numbers(&scan, from);
 	if (catalog_next_entry(&scan, BackwardScanDirection))
 	{
 		Datum		number = catalog_entry_value(&scan, Key_number);
@@ -100,6 +118,8 @@ greatest_number(Sequence which)
 			DatumGetInt32(number);
 	}
 	catalog_end(&scan);
+	if (result == 0 && which == SEQUENCE_EVENT && from == 1)
+		result = purged_number();
 	return result;
 }
 
@@ -129,9 +149,9 @@ next_number(Sequence which)
 void
 sequence_check(Sequence which)
 {
-	int64		greatest = greatest_number(which);
+	int64		greatest = greatest_number(which, next_number(which));
 
-	if (unlikely(next_number(which) <= greatest))
+	if (unlikely(greatest != 0 && next_number(which) <= greatest))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("sequence partreg.%s is behind the numbers in use",

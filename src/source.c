@@ -15,10 +15,12 @@
  *	 whole window proves that it is available under the rule "any", whichever
  *	 row it is.
  *
- * So whatever happened to the rows in between (updates, drops, VACUUM FULL, a
- * place used again for another row), there is nothing to invalidate: a wrong
- * hint costs a look, never an answer.  "Does not exist" and "not available" are
- * answered by the index alone.
+ * So whatever happened to the rows in between (updates, drops, a place used again
+ * for another row), there is nothing to invalidate: a wrong hint costs a look,
+ * never an answer.  Where the table has another file since (VACUUM FULL), it is
+ * not tried: catalog_unchanged(), which is also why the table need be neither
+ * opened nor locked, which was a third of a check.  "Does not exist" and "not
+ * available" are answered by the index alone.
  *
  * The length classes of the source's locks that were met are kept as a hint,
  * too, which makes a walk through the locks shorter and never wrong; as long as
@@ -31,7 +33,8 @@
 
 #include "access/heapam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
+#include "access/tupmacs.h"
+#include "access/xact.h"
 #include "common/hashfn.h"
 #include "executor/tuptable.h"
 #include "storage/bufmgr.h"
@@ -52,9 +55,27 @@
 
 typedef struct Place
 {
+	RelLocator	file;
+	uint64		generation;		/* see catalog_unchanged() */
 	ItemPointerData tid;
 	Buffer		buffer;			/* InvalidBuffer: none */
 } Place;
+
+/* A row of partreg.source, which begins with columns that are never null */
+typedef struct SourceRow
+{
+	int32		id;
+	char		name[FLEXIBLE_ARRAY_MEMBER];	/* a text; behind it the rule */
+} SourceRow;
+
+/* A row of partreg.coverage */
+typedef struct CoverageRow
+{
+	int32		source_id;
+	int32		provider_id;
+	TimestampTz span_start;
+	TimestampTz span_end;
+} CoverageRow;
 
 typedef struct SourceName
 {
@@ -93,33 +114,52 @@ static MemoryContext hints_context = NULL;
 /* NULL also while a hint is being added: see keep_hint(). */
 static hints_hash *hints = NULL;
 
+/* The place of a row that a scan has come to */
 static Place
-place_of(Relation table, ItemPointerData tid)
+place_of(const CatalogScan *scan, ItemPointerData tid)
 {
-	Place		place = {tid};
+	Place		place = {
+		.file = rel_locator(scan->table),
+		.generation = catalog_generation(scan->which),
+		.tid = tid
+	};
 
-	place.buffer = ReadBuffer(table, ItemPointerGetBlockNumber(&tid));
+	place.buffer = ReadBuffer(scan->table, ItemPointerGetBlockNumber(&tid));
 	ReleaseBuffer(place.buffer);
 	return place;
 }
 
 /*
- * Go to a place.  If a row there, or in its HOT chain, is visible, it is in
- * `tuple`, and its buffer is pinned and locked until leave().
+ * Go to a place.  If the row there is visible, it is in `tuple`, and its buffer
+ * is pinned and locked until leave().  Not under SERIALIZABLE, where PostgreSQL
+ * wants to know what was read of which table.
  */
 static bool
-visit(const Place *place, Relation table, Snapshot snapshot, HeapTuple tuple)
+visit(CatalogIndex which, const Place *place, Snapshot snapshot,
+	  HeapTuple tuple)
 {
-	ItemPointerData tid = place->tid;
+	OffsetNumber offset = ItemPointerGetOffsetNumber(&place->tid);
+	Page		page;
 
-	if (!BufferIsValid(place->buffer) ||
-		!ReadRecentBuffer(rel_locator(table), MAIN_FORKNUM,
-						  ItemPointerGetBlockNumber(&tid), place->buffer))
+	if (!BufferIsValid(place->buffer) || IsolationIsSerializable())
+		return false;
+	tuple->t_self = place->tid;
+	tuple->t_tableOid = catalog_unchanged(which, place->generation);
+	if (!OidIsValid(tuple->t_tableOid) ||
+		!ReadRecentBuffer(place->file, MAIN_FORKNUM,
+						  ItemPointerGetBlockNumber(&place->tid),
+						  place->buffer))
 		return false;
 	LockBuffer(place->buffer, BUFFER_LOCK_SHARE);
-	if (heap_hot_search_buffer(&tid, table, place->buffer, snapshot, tuple,
-							   NULL, true))
-		return true;
+	page = BufferGetPage(place->buffer);
+	if (offset <= PageGetMaxOffsetNumber(page) &&
+		ItemIdIsNormal(PageGetItemId(page, offset)))
+	{
+		tuple->t_data = (HeapTupleHeader) PageGetItem(page, PageGetItemId(page, offset));
+		tuple->t_len = ItemIdGetLength(PageGetItemId(page, offset));
+		if (HeapTupleSatisfiesVisibility(tuple, snapshot, place->buffer))
+			return true;
+	}
 	UnlockReleaseBuffer(place->buffer);
 	return false;
 }
@@ -128,14 +168,6 @@ static void
 leave(const Place *place)
 {
 	UnlockReleaseBuffer(place->buffer);
-}
-
-static Datum
-attribute(HeapTuple tuple, Relation table, int attnum)
-{
-	bool		isnull;
-
-	return heap_getattr(tuple, attnum, RelationGetDescr(table), &isnull);
 }
 
 static bool
@@ -151,26 +183,23 @@ text_is(Datum value, const char *wanted, size_t length)
 static bool
 try_hint(SourceName name, Snapshot snapshot, Source *source)
 {
-	Relation	table;
 	HeapTupleData tuple;
-	bool		found = false;
+	const SourceRow *row;
+	Size		rule;
+	bool		found;
 
 	source->hints = hints == NULL ? NULL : hints_lookup(hints, name);
-	if (source->hints == NULL)
+	if (source->hints == NULL ||
+		!visit(SOURCE_BY_NAME, &source->hints->row, snapshot, &tuple))
 		return false;
-	table = catalog_reopen_table(SOURCE_BY_NAME);
-	if (table == NULL)
-		return false;
-	if (visit(&source->hints->row, table, snapshot, &tuple))
-	{
-		found = text_is(attribute(&tuple, table, Anum_source_name),
-						name.bytes, name.length);
-		source->id = DatumGetInt32(attribute(&tuple, table, Anum_source_id));
-		source->needs_all = text_is(attribute(&tuple, table, Anum_source_rule),
-									"all", 3);
-		leave(&source->hints->row);
-	}
-	table_close(table, NoLock);
+	row = (const SourceRow *) GETSTRUCT(&tuple);
+	found = text_is(PointerGetDatum(row->name), name.bytes, name.length);
+	source->id = row->id;
+	rule = offsetof(SourceRow, name) + VARSIZE_ANY(row->name);
+	rule = att_align_pointer(rule, TYPALIGN_INT, -1, (const char *) row + rule);
+	source->needs_all = text_is(PointerGetDatum((const char *) row + rule),
+								"all", 3);
+	leave(&source->hints->row);
 	return found;
 }
 
@@ -236,8 +265,6 @@ source_lookup(const char *name, Snapshot snapshot, Source *source)
 	catalog_seek_source(&scan, key);
 	while (!found && catalog_next_entry(&scan, ForwardScanDirection))
 	{
-		/* The root of the HOT chain; fetching the row moves xs_heaptid on. */
-		ItemPointerData root = scan.scan->xs_heaptid;
 		bool		isnull;
 
 		if (!catalog_fetch_row(&scan))
@@ -246,7 +273,7 @@ source_lookup(const char *name, Snapshot snapshot, Source *source)
 		source->id = catalog_row_int32(&scan, Anum_source_id);
 		source->needs_all = text_is(catalog_row_value(&scan, Anum_source_rule,
 													  &isnull), "all", 3);
-		source->hints = keep_hint(wanted, place_of(scan.table, root));
+		source->hints = keep_hint(wanted, place_of(&scan, scan.slot->tts_tid));
 	}
 	catalog_end(&scan);
 	pfree(DatumGetPointer(key));
@@ -300,23 +327,16 @@ source_hinted_span_holds(const Source *source, TimeInterval window,
 						 Snapshot snapshot)
 {
 	const Place *place = &source->hints->span;
-	Relation	table;
 	HeapTupleData tuple;
-	bool		holds = false;
+	const CoverageRow *row;
+	bool		holds;
 
-	if (!BufferIsValid(place->buffer))
+	if (!visit(COVERAGE_BY_KEY, place, snapshot, &tuple))
 		return false;
-	table = catalog_reopen_table(COVERAGE_BY_KEY);
-	if (table == NULL)
-		return false;
-	if (visit(place, table, snapshot, &tuple))
-	{
-		holds = DatumGetInt32(attribute(&tuple, table, Anum_coverage_source_id)) == source->id &&
-			DatumGetTimestampTz(attribute(&tuple, table, Anum_coverage_span_start)) <= window.start &&
-			DatumGetTimestampTz(attribute(&tuple, table, Anum_coverage_span_end)) >= window.end;
-		leave(place);
-	}
-	table_close(table, NoLock);
+	row = (const CoverageRow *) GETSTRUCT(&tuple);
+	holds = row->source_id == source->id && row->span_start <= window.start &&
+		row->span_end >= window.end;
+	leave(place);
 	return holds;
 }
 
@@ -324,5 +344,5 @@ source_hinted_span_holds(const Source *source, TimeInterval window,
 void
 source_hint_span(const Source *source, const CatalogScan *scan)
 {
-	source->hints->span = place_of(scan->table, scan->scan->xs_heaptid);
+	source->hints->span = place_of(scan, scan->scan->xs_heaptid);
 }

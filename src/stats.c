@@ -8,8 +8,10 @@
  * begins or ends, and again, until nothing is in the way.  So the cost is that
  * of what is outstanding at the end, whatever was unlocked before.
  *
- * All sources are looked at in one walk, as opening tables for each would cost
- * more than the looks.
+ * All sources are looked at in one walk, in the order of their ids, which is
+ * also that of the indexes of providers and locks: these are walked through
+ * beside it, all of them.  Only for spans is the index descended, once for each
+ * that is met.
  */
 #include "postgres.h"
 
@@ -33,30 +35,72 @@ typedef struct StatsProvider
 {
 	int32		id;
 	TimeInterval effective;		/* start >= end: it is asked for no time */
+	TimeInterval span;			/* met last; start is INTERVAL_MIN: no more */
 } StatsProvider;
 
-/* Walks, open for all sources, and what is known of the one at hand */
+/* A walk beside that of the sources, in the order of source_id */
+typedef struct Beside
+{
+	CatalogScan scan;
+	int			anum_source_id;
+	int32		source_id;		/* of the row it has come to */
+	bool		at_row;			/* false: it has come to the end */
+} Beside;
+
+/* Walks through all sources, and what is known of the one at hand */
 typedef struct StatsScan
 {
 	CatalogScan sources;
-	CatalogScan providers;
+	Beside		providers;
+	Beside		locks;
 	CoverageScan coverage;
-	OverlapScan locks;
 
 	bool		needs_all;
 	List	   *of_source;		/* of StatsProvider */
 	IntervalSet blocked;
 } StatsScan;
 
-/* Where is the end of the last span before an instant, cut at it? */
-static int64
-supplied_before(StatsScan *scan, int32 provider_id, int64 instant)
+static void
+beside_next(Beside *beside)
 {
-	TimeInterval span;
+	beside->at_row = catalog_next_row(&beside->scan, ForwardScanDirection);
+	if (beside->at_row)
+		beside->source_id = catalog_row_int32(&beside->scan,
+											  beside->anum_source_id);
+}
 
-	if (!coverage_last_before(&scan->coverage, provider_id, instant, &span))
-		return INTERVAL_MIN;
-	return Min(span.end, instant);
+static void
+beside_begin(Beside *beside, CatalogIndex which, int anum_source_id,
+			 Snapshot snapshot)
+{
+	catalog_begin(&beside->scan, which, snapshot);
+	catalog_seek_all(&beside->scan);
+	beside->anum_source_id = anum_source_id;
+	beside_next(beside);
+}
+
+/* Is it at a row of a source?  It passes by what is of sources before. */
+static bool
+beside_is_at(Beside *beside, int32 source_id)
+{
+	while (beside->at_row && beside->source_id < source_id)
+		beside_next(beside);
+	return beside->at_row && beside->source_id == source_id;
+}
+
+/*
+ * Where is the end of the last span before an instant, cut at it?  Instants only
+ * go back, so the span met last is often still the one.
+ */
+static int64
+supplied_before(StatsScan *scan, StatsProvider *provider, int64 instant)
+{
+	TimeInterval *span = &provider->span;
+
+	if (span->start >= instant &&
+		!coverage_last_before(&scan->coverage, provider->id, instant, span))
+		span->start = INTERVAL_MIN;
+	return span->start == INTERVAL_MIN ? INTERVAL_MIN : Min(span->end, instant);
 }
 
 /*
@@ -71,37 +115,40 @@ available_before(StatsScan *scan, int64 instant)
 
 	foreach(cell, scan->of_source)
 	{
-		const StatsProvider *provider = lfirst(cell);
-
-		supplied = Max(supplied, supplied_before(scan, provider->id, instant));
+		supplied = Max(supplied, supplied_before(scan, lfirst(cell), instant));
 	}
 	instant = supplied;
 	if (!scan->needs_all)
 		return instant;
 	foreach(cell, scan->of_source)
 	{
-		const StatsProvider *provider = lfirst(cell);
+		StatsProvider *provider = lfirst(cell);
 
 		if (instant > provider->effective.start &&
 			instant <= provider->effective.end)
-			instant = Max(supplied_before(scan, provider->id, instant),
+			instant = Max(supplied_before(scan, provider, instant),
 						  provider->effective.start);
 	}
 	return instant;
 }
 
-/* From an instant back to where nothing is locked or failed right before it */
+/*
+ * From an instant back to where nothing is locked or failed right before it.
+ * Instants never rise: what begins at one or after it is looked at no more.
+ */
 static int64
-unblocked_before(const StatsScan *scan, int64 instant)
+unblocked_before(StatsScan *scan, int64 instant)
 {
-	for (size_t i = scan->blocked.count; i > 0; i--)
-	{
-		TimeInterval blocked = scan->blocked.items[i - 1];
+	IntervalSet *blocked = &scan->blocked;
+	TimeInterval last;
 
-		if (blocked.start < instant)
-			return instant <= blocked.end ? blocked.start : instant;
-	}
-	return instant;
+	while (blocked->count > 0 &&
+		   blocked->items[blocked->count - 1].start >= instant)
+		blocked->count--;
+	if (blocked->count == 0)
+		return instant;
+	last = blocked->items[blocked->count - 1];
+	return instant <= last.end ? last.start : instant;
 }
 
 /* The end of the last ready stretch; INTERVAL_MIN: nothing is ready. */
@@ -124,32 +171,31 @@ ready_end(StatsScan *scan)
 static void
 read_source(StatsScan *scan, int32 source_id)
 {
-	static const TimeInterval always = {INTERVAL_MIN, INTERVAL_MAX};
-
+	Beside	   *providers = &scan->providers;
 	char	   *rule = catalog_row_text(&scan->sources, Anum_source_rule);
 
 	scan->needs_all = strcmp(rule, "all") == 0;
 	pfree(rule);
 	scan->of_source = NIL;
-	catalog_seek_provider(&scan->providers, source_id, NULL);
-	while (catalog_next_row(&scan->providers, ForwardScanDirection))
+	for (; beside_is_at(providers, source_id); beside_next(providers))
 	{
 		StatsProvider *provider = palloc(sizeof(StatsProvider));
 		bool		isnull;
-		Datum		effective = catalog_row_value(&scan->providers,
+		Datum		effective = catalog_row_value(&providers->scan,
 												  Anum_provider_effective,
 												  &isnull);
 
-		provider->id = catalog_row_int32(&scan->providers, Anum_provider_id);
+		provider->id = catalog_row_int32(&providers->scan, Anum_provider_id);
+		provider->span.start = INTERVAL_MAX;
 		if (!range_to_interval(DatumGetRangeTypeP(effective),
 							   &provider->effective))
 			provider->effective.start = provider->effective.end = INTERVAL_MAX;
 		scan->of_source = lappend(scan->of_source, provider);
 	}
 
-	overlap_seek(&scan->locks, source_id, always);
-	while (overlap_next(&scan->locks))
-		interval_set_merge(&scan->blocked, scan->locks.during);
+	for (; beside_is_at(&scan->locks, source_id); beside_next(&scan->locks))
+		interval_set_merge(&scan->blocked,
+						   catalog_row_interval(&scan->locks.scan));
 	interval_set_coalesce(&scan->blocked);
 	scan->coverage.source_id = source_id;
 }
@@ -170,10 +216,11 @@ _list_ready_ends(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	catalog_begin(&scan.sources, SOURCE_BY_ID, snapshot);
-	catalog_begin(&scan.providers, PROVIDER_BY_NAME, snapshot);
+	beside_begin(&scan.providers, PROVIDER_BY_NAME, Anum_provider_source_id,
+				 snapshot);
+	beside_begin(&scan.locks, LOCK_BY_KEY, Anum_lock_source_id, snapshot);
 	coverage_begin(&scan.coverage, 0, snapshot);
-	overlap_begin(&scan.locks, LOCK_BY_KEY, NULL, snapshot);
-	catalog_seek_first(&scan.sources);
+	catalog_seek_all(&scan.sources);
 	while (catalog_next_row(&scan.sources, ForwardScanDirection))
 	{
 		int32		source_id = catalog_row_int32(&scan.sources, Anum_source_id);
@@ -195,9 +242,9 @@ _list_ready_ends(PG_FUNCTION_ARGS)
 		list_free_deep(scan.of_source);
 		interval_set_free(&scan.blocked);
 	}
-	overlap_end(&scan.locks);
 	coverage_end(&scan.coverage);
-	catalog_end(&scan.providers);
+	catalog_end(&scan.locks.scan);
+	catalog_end(&scan.providers.scan);
 	catalog_end(&scan.sources);
 	return (Datum) 0;
 }

@@ -20,7 +20,8 @@
  * registered minutes is a walk along an index, and memory is what coalesces to.
  *
  * UTF-8 where the client and the database have it, else ASCII alone: what the
- * client cannot show is a question mark, not an error.
+ * client cannot show is a question mark, not an error; and so is what would turn
+ * the picture around.
  */
 #include "postgres.h"
 
@@ -416,17 +417,40 @@ columns_of(const char *string)
 	return columns;
 }
 
-/* A name in characters that the style allows */
+/*
+ * Does a string in UTF-8 begin with a character that ends a line, or turns the
+ * direction of what follows?  Such a name would turn its lane around.
+ */
+static bool
+is_turn(const char *string)
+{
+	const unsigned char *at = (const unsigned char *) string;
+
+	if (at[0] == 0xd8)
+		return at[1] == 0x9c;	/* U+061C */
+	if (at[0] != 0xe2)
+		return false;
+	if (at[1] == 0x80)
+		return at[2] == 0x8e || at[2] == 0x8f ||	/* U+200E, U+200F */
+			(at[2] >= 0xa8 && at[2] <= 0xae);	/* U+2028 to U+202E */
+	return at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9; /* U+2066 to U+2069 */
+}
+
+/* A name in characters that the style allows, others as question marks */
 static const char *
 show_name(const Picture *picture, const char *name)
 {
+	bool		utf8 = picture->style == &utf8_style;
 	StringInfoData shown;
 
-	if (picture->style == &utf8_style)
-		return name;
 	initStringInfo(&shown);
 	for (; *name != '\0'; name += pg_mblen(name))
-		appendStringInfoChar(&shown, IS_HIGHBIT_SET(*name) ? '?' : *name);
+	{
+		if (utf8 ? is_turn(name) : IS_HIGHBIT_SET(*name))
+			appendStringInfoChar(&shown, '?');
+		else
+			appendBinaryStringInfo(&shown, name, pg_mblen(name));
+	}
 	return shown.data;
 }
 

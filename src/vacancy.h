@@ -16,7 +16,7 @@ typedef struct Vacancy
 {
 	int32		source_id;		/* 0: none is known */
 	RelLocator	index;
-	uint64		generation;		/* see catalog_lock_again() */
+	uint64		generation;		/* see catalog_unchanged() */
 	BlockNumber block;
 	Buffer		buffer;
 	XLogRecPtr	lsn;			/* of the page, when it was so */

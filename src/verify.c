@@ -397,7 +397,7 @@ event_is_odd(const Pass *pass, TupleTableSlot *slot, const SaidKey *key,
 	bool		no_start;
 	bool		no_end;
 	FullTransactionId xid;
-	char		credential;
+	char		code;
 
 	if (!is_past(pass, DatumGetTimestampTz(column(slot, Anum_event_at, &isnull))))
 		return true;
@@ -415,8 +415,11 @@ event_is_odd(const Pass *pass, TupleTableSlot *slot, const SaidKey *key,
 		!FullTransactionIdEquals(xid, pass->own_xid) &&
 		(uint64) DatumGetInt64(column(slot, Anum_event_system_id, &isnull)) == pass->system_id)
 		return true;
-	credential = DatumGetChar(column(slot, Anum_event_credential, &isnull));
-	return !isnull && (credential == '\0' || strchr("spotxw", credential) == NULL);
+	code = DatumGetChar(column(slot, Anum_event_credential, &isnull));
+	if (!isnull && (code == '\0' || strchr("spotxw", code) == NULL))
+		return true;
+	code = DatumGetChar(column(slot, Anum_event_state_before, &isnull));
+	return !isnull && (code == '\0' || strchr("nrulfLF", code) == NULL);
 }
 
 static void

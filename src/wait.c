@@ -134,7 +134,7 @@ sleep_until_poll(int64 duration)
 
 		events = WaitLatch(MyLatch,
 						   WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						   Min((left + 999) / 1000, INT_MAX),
+						   Min(left / 1000 + 1, INT_MAX),
 						   PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();

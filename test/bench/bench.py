@@ -64,6 +64,12 @@ GOALS = {
     "unlock many": ("<=", 1.2),
     "retire many": ("<=", 2),
     "retire in one transaction": ("<=", 5),
+    # History, lateness, waiting; times are seconds
+    "changed": ("<=", 0.001),
+    "history": ("<=", 0.001),
+    "stats": ("<=", 0.2),
+    "index of changes": ("<=", 1.25),
+    "writers, waited for": (">=", 0.9),
     # Others
     "coalesce": (">=", 5),
     "bytes in bulk": ("<=", 135),
@@ -89,6 +95,9 @@ WRITES = 100 if QUICK else 500         # transactions of a client in a slice
 WRITE_ROUNDS = 3 if QUICK else 5
 MANY_WRITES = 50 if QUICK else 250     # the same of a client among many
 NEW_PARTITIONS = 500 if QUICK else 6_000
+CHANGED = 500 if QUICK else 5_000      # partitions, each with two events
+OUTSTANDING = 500 if QUICK else 10_000 # sources, each with something late
+WAITING = 20 if QUICK else 200         # sessions
 OLD_SNAPSHOT_ROUNDS = 1 if QUICK else 2
 CYCLES = 4_000 if QUICK else 200_000
 CYCLERS = 32
@@ -607,6 +616,7 @@ THE_HOUR = ("tstzrange(to_timestamp(:first + 3600.0 * :i),"
 LOCK = "SELECT partreg.lock_partition(%s, %s, " + THE_HOUR + ", NULL, %s);"
 UNLOCK = "SELECT partreg.unlock_partition(%s, %s, " + THE_HOUR + ", NULL, %s);"
 NEXT = "\\set i :i + 1\n"
+PLAIN_LOG = "CREATE TABLE plain_log (LIKE partreg.event INCLUDING IDENTITY, PRIMARY KEY (id));"
 FIRST = int(START.timestamp())
 
 
@@ -623,7 +633,7 @@ def measure_single_writes(database):
                     "INSERT INTO plain_row (provider_id, length_class, start_at, end_at, registered_at, id)"
                     " SELECT provider_id, length_class, start_at, end_at, registered_at, row_number() OVER ()"
                     "   FROM partreg.pending LIMIT %s;"
-                    "CREATE TABLE plain_log (LIKE partreg.event INCLUDING ALL);"
+                    + PLAIN_LOG +
                     "GRANT ALL ON plain_row, plain_log TO bench_writer", count)
     run(connection, "VACUUM ANALYZE")
     connection.close()
@@ -758,7 +768,7 @@ def measure_bulk(database):
         run(connection, "DROP TABLE IF EXISTS plain, plain_log;"
                         "CREATE TABLE plain (LIKE partreg.partition INCLUDING ALL);"
                         "ALTER TABLE plain ALTER first_unlocked_at DROP NOT NULL;"
-                        "CREATE TABLE plain_log (LIKE partreg.event INCLUDING ALL)")
+                        + PLAIN_LOG)
         run(connection, "CHECKPOINT")
         base = seconds(connection,
                        "INSERT INTO plain (provider_id, length_class, start_at, end_at, registered_at)"
@@ -896,6 +906,168 @@ def measure_cycles():
 
 
 # --------------------------------------------------------------------------
+# History, lateness, waiting
+
+def time_of(name, baseline, base, it, goal):
+    """A figure in seconds, with a limit, beside a baseline of the same rounds; both are called to be timed."""
+    pairs = [(base(), it()) for _ in range(ROUNDS + 1)][1:]     # The first one warms up.
+    limit = GOALS[goal][1] if goal else None
+    spent = statistics.median(measured for _, measured in pairs)
+    ratios = [measured / base for base, measured in pairs]
+    figures.append((name, "%s: %s" % (baseline, show_time(statistics.median(base for base, _ in pairs))),
+                    show_time(spent), "%.3g" % statistics.median(ratios),
+                    "%.3g-%.3g" % (min(ratios), max(ratios)),
+                    "<= %g s" % limit if goal else "",
+                    "reported" if goal is None or QUICK else "met" if spent <= limit else "NOT MET"))
+    say("%s: %s, %s" % (name, figures[-1][2], figures[-1][-1]))
+
+
+def measure_history(database, sources):
+    """Questions to a history of two events for each partition; the newest ones are of source 1."""
+    connection = connect(database)
+    token = value(connection, "SELECT partreg.reset_access_token('1')")
+    changed = during(START, START + CHANGED * HOUR)
+    position = value(connection, "SELECT partreg.feed_position()")
+    for call in ("lock", "unlock"):
+        run(connection, "SELECT partreg." + call + "_partitions('1', 'p', %s, %s, 'again')", changed, token)
+    run(connection, "VACUUM ANALYZE partreg.event, partreg.lock")
+    told = "of %s, %s sources" % (format(value(connection, "SELECT count(*) FROM partreg.event"), ","),
+                                  format(sources, ","))
+    now = value(connection, "SELECT clock_timestamp()")
+
+    def timed(sql, *values):
+        return lambda: seconds(connection, sql, *values)
+
+    last = ("SELECT range_agg(tstzrange(start_at, end_at)) FROM partreg.event"
+            " WHERE source_id = (SELECT id FROM partreg.source WHERE name = '1') AND event <> 'register_partition'"
+            "   AND xid > (SELECT xid FROM partreg.event ORDER BY id DESC OFFSET %s LIMIT 1)")
+    time_of("changed_ranges, %s events since, %s" % (format(2 * CHANGED, ","), told),
+            "range_agg of the same", timed(last, 2 * CHANGED),
+            timed("SELECT partreg.changed_ranges('1', '(,)', %s)", position), "changed")
+    time_of("changed_ranges, nothing since", "function that returns true",
+            timed("SELECT bench_null('1', %s)", changed),
+            timed("SELECT partreg.changed_ranges('1', '(,)', %s)",
+                  value(connection, "SELECT partreg.feed_position()")), None)
+    time_of("changes_since, 1,000 events", "the same of the view",
+            timed("SELECT * FROM (SELECT * FROM partreg.events ORDER BY event_id DESC LIMIT 1000) t"),
+            timed("SELECT * FROM partreg.changes_since(%s, 1000)", position), None)
+    hour = during(START + 100 * DAY, START + 100 * DAY + HOUR)
+    time_of("history of a partition, " + told, "the same of the view, by its source",
+            timed("SELECT * FROM partreg.events WHERE source_name = '2' AND during && %s::tstzrange", hour),
+            timed("SELECT * FROM partreg.history('2', %s)", hour), "history")
+    day = during(START + 100 * DAY, START + 101 * DAY)
+    time_of("readiness_as_of a day ago, of a day of hours", "check_readiness",
+            timed("SELECT partreg.check_readiness('1', %s)", day),
+            timed("SELECT partreg.readiness_as_of('1', %s, %s)", day, now), None)
+    year = during(START, START + 365 * DAY)
+    for call in ("provider_states", "timeline"):
+        time_of(call + " of a year of minutes", "check_readiness",
+                timed("SELECT partreg.check_readiness('minutes', %s)", year),
+                timed("SELECT * FROM partreg." + call + "('minutes', %s)", year), None)
+    connection.close()
+
+
+def measure_stats(database):
+    """Each source has a provider that is late with an hour, and hours that are unlocked."""
+    create_database(database)
+    connection = connect(database)
+    run(connection, """
+DO $$
+DECLARE
+    token text;
+BEGIN
+    FOR n IN 1 .. %s LOOP
+        token := partreg.register_source(n::text, 'bench');
+        PERFORM partreg.register_provider('p', token),
+                partreg.set_deadline(n::text, 'p', '1 hour', token),
+                partreg.register_partitions(n::text, 'p', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', '1 hour', token),
+                partreg.unlock_partitions(n::text, 'p', '[2024-01-01 00:00+00, 2024-01-01 23:00+00)', token);
+    END LOOP;
+END;
+$$""" % OUTSTANDING)
+    run(connection, "VACUUM ANALYZE")
+    told = format(OUTSTANDING, ",")
+
+    def more():
+        run(connection, "SELECT partreg.register_partitions('1', 'p', %s, '1 minute', %s),"
+                        "       partreg.unlock_partitions('1', 'p', %s, %s)",
+            *2 * (during(START, START + BULK * MINUTE), token))
+
+    for what, sql in (("stats", "SELECT count(*), sum(late) FROM partreg.stats"),
+                      ("late_partitions", "SELECT count(*) FROM partreg.late_partitions")):
+        time_of("view %s, %s sources, each late" % (what, told), "count of the same sources",
+                lambda: seconds(connection, "SELECT count(*) FROM partreg.sources"),
+                lambda sql=sql: seconds(connection, sql), "stats" if what == "stats" else None)
+    token = value(connection, "SELECT partreg.reset_access_token('1')")
+    before = [seconds(connection, "SELECT sum(late) FROM partreg.stats") for _ in range(ROUNDS)]
+    more()
+    run(connection, "VACUUM ANALYZE")
+    figure("view stats, %s partitions more, unlocked" % format(BULK, ","), "before",
+           [(one, seconds(connection, "SELECT sum(late) FROM partreg.stats")) for one in before], shown=show_time)
+    connection.close()
+
+
+def measure_index_of_changes(database):
+    """A bulk unlock with the index that changed_ranges() needs, and without it."""
+    connection = connect(database)
+    definition = value(connection, "SELECT pg_get_indexdef('partreg.event_change_idx'::regclass)")
+    pairs = []
+    for number in range(BULK_ROUNDS):
+        pair = []
+        for kind in ("without", "with"):
+            source = "index %s %d" % (kind, number)
+            source_token = register(connection, source)
+            supply(connection, source, "p", source_token, BULK, MINUTE, unlock=False)
+            if kind == "without":
+                run(connection, "DROP INDEX partreg.event_change_idx")
+            run(connection, "CHECKPOINT")
+            pair.append(seconds(connection, "SELECT partreg.unlock_partitions(%s, 'p', %s, %s, %s)",
+                                source, during(START, START + BULK * MINUTE), source_token, HOLDER))
+            if kind == "without":
+                run(connection, definition)
+        pairs.append(pair)
+    connection.close()
+    figure("unlock_partitions, %s, with the index of changed_ranges" % format(BULK, ","), "without it", pairs,
+           "index of changes", shown=show_time)
+
+
+def measure_waiting(database):
+    """Unlocks beside sessions in wait_until_ready(), which look once a second, and beside none."""
+    connection = connect(database)
+    count = 2 * WRITES * (WRITE_ROUNDS + 1) + 1
+    supply(connection, "waited for", "p", register(connection, "waited for"), count, HOUR, unlock=False)
+    run(connection, "VACUUM ANALYZE")
+    load = Load(database, NEXT + UNLOCK % ("'waited for'", "'p'", "NULL"), user="bench_writer", first=FIRST)
+    never = during(START - DAY, START)
+    sessions = [connect(database, user="bench_reader") for _ in range(WAITING)]
+    pairs = []
+    for number in range(WRITE_ROUNDS + 1):
+        alone = load.rate(WRITES, i=2 * number * WRITES)
+        waiting = [threading.Thread(target=wait_in_vain, args=(session, never)) for session in sessions]
+        for thread in waiting:
+            thread.start()
+        while value(connection, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL partreg.wait%%'"
+                                "   AND state = 'active'") < WAITING:
+            time.sleep(0.05)
+        pairs.append((alone, load.rate(WRITES, i=(2 * number + 1) * WRITES)))
+        for session in sessions:
+            session.cancel()
+        for thread in waiting:
+            thread.join()
+    for session in sessions:
+        session.close()
+    connection.close()
+    figure("unlock_partition beside %d waiting sessions" % WAITING, "beside none", pairs[1:], "writers, waited for")
+
+
+def wait_in_vain(session, during_never):
+    try:
+        run(session, "CALL partreg.wait_until_ready('waited for', %s, '1 hour')", during_never)
+    except psycopg2.errors.QueryCanceled:
+        pass
+
+
+# --------------------------------------------------------------------------
 # Pictures
 
 def draw(name, title, x_title, curves):
@@ -1017,11 +1189,15 @@ def main():
     measure_writers("writes")
     measure_notifying("writes")
     measure_old_snapshot("writes")
+    measure_waiting("writes")
     create_database("bulk")
     measure_bulk("bulk")
     measure_retiring("bulk")
+    measure_index_of_changes("bulk")
     measure_aggregate("bulk")
     measure_cycles()
+    measure_stats("outstanding")
+    measure_history(database, SIZES[-1][0])
     measure_preloaded(database)
     print_table()
     out()

@@ -203,7 +203,7 @@ ROLLBACK;
 SELECT max(event_id) AS last_seen FROM partreg.events \gset
 BEGIN;
 SELECT partreg.feed_position() AS p4 \gset
-UPDATE partreg.registry r SET purged_id = e.id, purged_xid = e.xid, purged_system = e.system_id FROM partreg.event e WHERE e.id = :last_seen;
+UPDATE partreg.registry r SET purged_id = e.id, purged_at = e.at, purged_xid = e.xid, purged_system = e.system_id FROM partreg.event e WHERE e.id = :last_seen;
 DELETE FROM partreg.event WHERE id BETWEEN :last0 AND :last_seen;
 SELECT pg_temp.refused(format('SELECT partreg.changes_since(%L)', :'p0'));
 SELECT pg_temp.refused(format('SELECT partreg.changes_since(%L)', :'middle'));

@@ -190,6 +190,30 @@ FROM (SELECT provider, missing, (SELECT range_agg(l.during) FROM partreg.late_pa
       FROM expected e) x, LATERAL (SELECT count(*) FROM unnest(found)) y (n)
 ORDER BY provider COLLATE "C";
 
+-- A zone that this server does not know (any more): of that provider it is not
+-- known what is missing, and this is a row; all else is told as ever.
+SELECT partreg.register_source('late unknown', 'team', trusted_role => 'regress_late_team') IS NOT NULL AS registered;
+SELECT partreg.register_provider(name, NULL, 'regress_late_team', '(,2024-01-08)', 'late unknown') IS NOT NULL AS registered
+FROM unnest('{bad, good, none due}'::text[]) name;
+SELECT partreg.set_deadline('late unknown', name, '1 hour'), partreg.set_calendar('late unknown', name, '1 day', start_at::timestamptz, closed => '{[2024-01-06,)}')
+FROM (VALUES ('bad', '2024-01-01'), ('good', '2024-01-01'), ('none due', '2024-01-08')) v (name, start_at);
+SELECT partreg.register_partition('late unknown', 'bad', '[2024-01-05, 2024-01-06)'),
+       partreg.register_partition('late unknown', 'bad', '[2024-01-06, 2024-01-07)'),
+       partreg.unlock_partition('late unknown', 'bad', '[2024-01-01, 2024-01-03)', register => true);
+RESET SESSION AUTHORIZATION;
+UPDATE partreg.provider SET calendar_zone = 'Europe/Nowhere' WHERE name IN ('bad', 'none due');
+SET SESSION AUTHORIZATION regress_late_reader;
+SELECT * FROM pg_temp.late('late unknown');
+SELECT late, ready_to FROM partreg.stats WHERE source_name = 'late unknown';
+SELECT * FROM partreg.provider_states('late unknown', '[2024-01-01, 2024-01-09)');
+SELECT during, state, provider_name FROM partreg.explain_readiness('late unknown', '[2024-01-01, 2024-01-09)');
+SELECT partreg.timeline('late unknown', '[2024-01-01, 2024-01-09)', 40);
+RESET SESSION AUTHORIZATION;
+SELECT problem FROM partreg.verify('late unknown');
+SET SESSION AUTHORIZATION regress_late_team;
+SELECT partreg.set_calendar('late unknown', 'bad', '1 day', '2024-01-01', closed => '{[2024-01-06,)}');
+SELECT * FROM pg_temp.late('late unknown') WHERE provider = 'bad';
+
 RESET SESSION AUTHORIZATION;
 SET client_min_messages = error;
 DROP OWNED BY regress_late_team, regress_late_reader;

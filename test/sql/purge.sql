@@ -85,6 +85,14 @@ SELECT partreg.changed_ranges('purge', '(,)', :'position_unlocked');
 SELECT partreg.changed_ranges('purge', '(,)', :'position_locked');
 -- An event of that very instant stays.
 SELECT partreg.purge_history((SELECT min(at) FROM partreg.event));
+-- The server's log has a line of it, where something was removed.
+BEGIN;
+UPDATE partreg.event SET at = '1990-01-01' WHERE id = (SELECT min(id) FROM partreg.event);
+SET LOCAL client_min_messages = log;
+\set VERBOSITY terse
+SELECT partreg.purge_history('2000-01-01'), partreg.purge_history('2000-01-02');
+\set VERBOSITY sqlstate
+ROLLBACK;
 
 -- All of it: questions about now, and what comes later, are answered as ever.
 SELECT details FROM partreg.latest_details('purge', '(,)');
@@ -97,9 +105,15 @@ SELECT partreg.ready_since('purge', :'day') AS not_known, partreg.ready_since('p
 SELECT details FROM partreg.latest_details('purge', '(,)');
 SELECT event FROM partreg.changes_since(:'position_locked');
 SELECT event FROM partreg.changes_since(:'position');
+-- Who begins anew goes on, though nothing is left.
+SELECT partreg.feed_position() AS anew \gset
+SELECT event FROM partreg.changes_since(:'anew');
+SELECT partreg.changed_ranges('purge', '(,)', :'anew');
 SELECT * FROM partreg.partitions EXCEPT SELECT * FROM standing;
 SELECT partreg.unlock_partition('purge', 'p', :'day', :'p', 'one');
 SELECT partreg.unlock_partition('purge', 'p', :'next', :'p', 'two');
+SELECT event FROM partreg.changes_since(:'anew');
+SELECT partreg.changed_ranges('purge', '(,)', :'anew');
 SELECT clock_timestamp() AS later \gset
 SELECT partreg.fail_partition('purge', 'p', :'day', :'p');
 SELECT pg_temp.as_of(:'later') AS later, pg_temp.as_of(clock_timestamp()) AS now;

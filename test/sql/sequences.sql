@@ -58,6 +58,18 @@ SELECT setval('partreg.event_id_seq', :event, false) > 0;
 SELECT left(pg_temp.error(format('SELECT partreg.lock_partition(%L, %L, %L, %L)', 'sequences', 'a', '[2024-01-01, 2024-01-02)', :'a')), 5);
 SELECT setval('partreg.event_id_seq', :event, true) > 0;
 SELECT pg_temp.error(format('SELECT partreg.lock_partition(%L, %L, %L, %L)', 'sequences', 'a', '[2024-01-01, 2024-01-02)', :'a'));
+-- The numbers of events that were purged count, also where there is no other
+-- event: positions have seen them.
+BEGIN;
+SELECT partreg.purge_history('infinity') > 0;
+TRUNCATE partreg.event;
+ALTER SEQUENCE partreg.event_id_seq RESTART;
+SELECT pg_temp.error(format('SELECT partreg.lock_partition(%L, %L, %L, %L)', 'sequences', 'a', '[2024-01-02, 2024-01-03)', :'a'));
+SELECT pg_temp.error('SELECT partreg.feed_position()');
+SELECT pg_temp.behind();
+SELECT p.event = r.purged_id FROM pg_temp.advanced() p, partreg.registry r;
+SELECT pg_temp.error(format('SELECT partreg.lock_partition(%L, %L, %L, %L)', 'sequences', 'a', '[2024-01-02, 2024-01-03)', :'a'));
+ROLLBACK;
 -- What only history mentions: calls draw all the same, as no number is in use;
 -- verify() says so, and the sequence is advanced over it.
 BEGIN;

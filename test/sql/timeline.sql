@@ -163,6 +163,15 @@ SELECT partreg.register_provider(name, :'lanes_token') IS NOT NULL
                     '日本語の提供者の長い名前', 'straße']) name;
 SELECT partreg.timeline('lanes', pg_temp.hours(0, 12), 60);
 SELECT partreg.timeline('lanes', pg_temp.hours(0, 12), 20);
+-- What ends a line, or turns the direction of what follows, is not passed on.
+BEGIN;
+SELECT partreg.register_source(U&'turned \202Earound', 'team') AS turned_token \gset
+SELECT count(partreg.register_provider('p' || chr(code), :'turned_token'))
+  FROM unnest(ARRAY[x'61c', x'200e', x'200f', x'2028', x'2029', x'202a', x'202e', x'2066', x'2069', x'200d', x'2027', x'202f', x'e9']::integer[]) code;
+SELECT line FROM partreg.timeline(U&'turned \202Earound', pg_temp.hours(0, 12), 60) line WHERE line ~ '[?]';
+SELECT count(*) FILTER (WHERE line ~ U&'[\061C\200E\200F\2028-\202E\2066-\2069]') AS passed_on, count(*) AS lines
+  FROM partreg.timeline(U&'turned \202Earound', pg_temp.hours(0, 12), 60) line;
+ROLLBACK;
 SELECT count(partreg.register_provider('p' || i, :'lanes_token')) FROM generate_series(1, 40) i;
 SELECT count(*) FILTER (WHERE line LIKE '%│%') AS axes, count(*) FILTER (WHERE line LIKE 'p%') AS lanes
   FROM partreg.timeline('lanes', pg_temp.hours(0, 12)) line;

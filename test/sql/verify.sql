@@ -167,6 +167,19 @@ SELECT pg_temp.damaged($$UPDATE partreg.provider SET revoked_at = NULL WHERE id 
 SELECT pg_temp.damaged($$UPDATE partreg.provider SET effective = '[2024-01-01, 2024-01-03]' WHERE id = pg_temp.provider('b')$$);
 SELECT pg_temp.damaged($$UPDATE partreg.provider SET effective = '(2024-01-01, 2024-01-03)' WHERE id = pg_temp.provider('b')$$);
 SELECT pg_temp.damaged($$UPDATE partreg.provider SET effective = '[-infinity, infinity)' WHERE id = pg_temp.provider('b')$$);
+SELECT pg_temp.damaged($$UPDATE partreg.provider SET calendar_start = '2024-01-01' WHERE id = pg_temp.provider('b')$$);
+
+-- Deadlines and calendars by which nobody can tell what is late.
+SELECT pg_temp.damaged($$UPDATE partreg.provider SET deadline = '1 month' WHERE id = pg_temp.provider('a')$$);
+SELECT pg_temp.damaged($$UPDATE partreg.provider SET deadline = '-1 hour' WHERE id = pg_temp.provider('a')$$);
+SELECT pg_temp.damaged($$UPDATE partreg.provider SET calendar_step = '1 day', calendar_start = '2024-01-01', calendar_zone = 'Europe/Nowhere' WHERE id = pg_temp.provider('a')$$);
+SELECT pg_temp.damaged($$UPDATE partreg.provider SET calendar_step = '0', calendar_start = '2024-01-01', calendar_zone = 'UTC' WHERE id = pg_temp.provider('a')$$);
+SELECT pg_temp.damaged($$UPDATE partreg.provider SET calendar_step = '1 day', calendar_start = '2024-01-01', calendar_zone = 'UTC', deadline = '1 day' WHERE id = pg_temp.provider('a')$$);
+SELECT pg_temp.damaged($$UPDATE partreg.provider SET calendar_step = '1 day', calendar_zone = 'UTC' WHERE id = pg_temp.provider('a')$$);
+BEGIN;
+UPDATE partreg.provider SET deadline = '0', calendar_step = '1 day', calendar_zone = 'UTC' WHERE id = pg_temp.provider('a');
+SELECT count(*) FROM partreg.late_partitions WHERE state = 'missing';
+ROLLBACK;
 
 -- Trusted roles: gone, renamed, another one of the name, known by name only.
 SELECT pg_temp.damaged($$ALTER ROLE regress_verify_trusted RENAME TO regress_verify_renamed$$);
@@ -181,6 +194,7 @@ SELECT pg_temp.damaged($$UPDATE partreg.provider SET trusted_role = 'gone', trus
 -- History: words, credentials, times, ranges, transactions, what it says.
 SELECT pg_temp.damaged($$UPDATE partreg.event SET event = 'LOCK' WHERE event = 'rotate'$$);
 SELECT pg_temp.damaged($$UPDATE partreg.event SET credential = 'z' WHERE event = 'rotate'$$);
+SELECT pg_temp.damaged($$UPDATE partreg.event SET state_before = 'R' WHERE event = 'retire'$$);
 SELECT pg_temp.damaged($$UPDATE partreg.event SET at = 'infinity' WHERE event = 'rotate'$$);
 SELECT pg_temp.damaged($$UPDATE partreg.event SET end_at = start_at WHERE event = 'retire'$$);
 SELECT pg_temp.damaged($$UPDATE partreg.event SET xid = '9999999999' WHERE event = 'rotate'$$);
@@ -236,6 +250,7 @@ SELECT pg_temp.damaged($$
     CREATE FUNCTION pg_temp.skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
     CREATE TRIGGER skip BEFORE INSERT ON partreg.lock FOR EACH ROW EXECUTE FUNCTION pg_temp.skip()$$);
 SELECT pg_temp.damaged($$CREATE RULE skip AS ON INSERT TO partreg.lock DO INSTEAD NOTHING$$);
+SELECT pg_temp.damaged($$DELETE FROM partreg.registry$$);
 SELECT pg_temp.damaged($$CREATE TABLE partreg.child () INHERITS (partreg.lock)$$);
 SELECT pg_temp.damaged($$UPDATE pg_extension SET extconfig = NULL, extcondition = NULL WHERE extname = 'partition_registry'$$);
 

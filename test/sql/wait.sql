@@ -35,6 +35,10 @@ CALL partreg.wait_until_ready('wait', '[2024-01-01, 2024-01-03)', '30 ms', '0');
 SELECT clock_timestamp() AS before \gset
 CALL partreg.wait_until_ready('wait', '[2025-01-01, 2025-01-02)', '250 ms', '100 ms');
 SELECT clock_timestamp() - :'before' BETWEEN '250 ms' AND '5 s' AS in_time;
+-- The longest length of time
+SET statement_timeout = '200ms';
+CALL partreg.wait_until_ready('wait', '[2024-01-01, 2024-01-03)', '9223372036854775807 us', '9223372036854775807 us');
+RESET statement_timeout;
 
 -- A failed partition ends it at once; a locked one does not.
 SET SESSION AUTHORIZATION regress_wait_team;

@@ -181,6 +181,15 @@ $client->run('DROP PUBLICATION everything');
 
 note 'pg_upgrade';
 
+my $late = connect_to($old);
+
+partition_call($client, 'register', 'p', $_, $rotated) for 41, 42, 43;
+$late->run('BEGIN');
+partition_call($late, 'unlock', 'p', 41, $rotated);
+partition_call($client, 'unlock', 'p', 42, $rotated);
+my $position = $client->value('SELECT partreg.feed_position()');
+$late->run('COMMIT');
+$late->close_session;
 $before = state_of($client);
 $client->close_session;
 $old->stop;
@@ -218,6 +227,10 @@ for my $objects ($before, $after)
 }
 is_deeply($after->{$_}, $before->{$_}, "pg_upgrade: $_") for qw(rows objects answers);
 is(partition_call($client, 'lock', 'p', 7, $rotated), 't', 'pg_upgrade: it goes on');
+is( $client->value('SELECT array_agg(during) = ARRAY[$2, $3]::tstzrange[] FROM partreg.changes_since($1)', $position, hour(41), hour(7)),
+	't', 'pg_upgrade: so does a position that was stored');
+is( $client->value(q{SELECT partreg.changed_ranges('s', '(,)', $1) = tstzmultirange($2, $3)}, $position, hour(41), hour(7)),
+	't', 'pg_upgrade: and what has changed since');
 source_and_provider($client, 'after', 'p');
 # PUBLIC has its default privileges on row types again; verify() says what takes
 # them away.

@@ -85,7 +85,7 @@ $mallory->run($_) for (
 	'CREATE OPERATOR evil.+ (LEFTARG = bigint, RIGHTARG = int, FUNCTION = evil.plus)',
 	'CREATE OPERATOR evil.+ (LEFTARG = timestamptz, RIGHTARG = interval, FUNCTION = evil.plus)',
 	(   map { ("CREATE TABLE evil.$_ (planted int)", "CREATE TEMP TABLE $_ (planted int)") }
-		  qw(source provider partition lock coverage event pg_class pg_proc pg_roles pg_namespace pg_type _routine_level)),
+		  qw(source provider partition lock coverage event registry pg_class pg_proc pg_roles pg_namespace pg_type _routine_level)),
 	(map { "CREATE DOMAIN evil.$_ AS int" } qw(text timestamptz tstzrange obstacle)));
 
 # The superuser installs with the same search_path, in a database where
@@ -137,7 +137,7 @@ my $reading = connect_to($node, user => 'reading');
 for my $client ($owner, $managing, $job, $reading)
 {
 	$client->run("CREATE TEMP TABLE $_ (planted int)")
-	  for qw(source provider partition lock coverage event pg_class pg_proc pg_roles pg_namespace);
+	  for qw(source provider partition lock coverage event registry pg_class pg_proc pg_roles pg_namespace);
 	$client->run('SET search_path = evil, pg_temp, pg_catalog');
 }
 $owner->value("SELECT partreg.grant_privileges('reading', 'reader')");
@@ -175,6 +175,8 @@ my @calls = (
 	[ $managing, '', 'rename_provider', 's', 'q', 'q2', $source_token ],
 	[ $managing, '', 'rename_provider', 's', 'q2', 'q', $source_token ],
 	[ $managing, '', 'set_effective', 's', 'q', '[2024-01-01,)', $source_token ],
+	[ $managing, '', 'set_deadline', 's', 'q', '1 hour', $source_token ],
+	[ $managing, '', 'set_calendar', 's', 'q', '1 day', '2024-01-01 00:00+00', $source_token, 'UTC', '{}' ],
 	[ $managing, '', 'set_trusted_role', 's', 'q', undef, $source_token ],
 	[ $managing, '', 'set_owner', 's', 'owner', $source_token ],
 	[ $managing, '', 'set_readiness_rule', 's', 'all', $source_token ],
@@ -193,7 +195,22 @@ for my $call (@calls)
 	is($result->{error} ? $result->{error}{M} : $result->{rows}[0] && $result->{rows}[0][0],
 		$answer, "$function reaches nothing planted");
 }
-for my $view (qw(sources providers partitions locks events))
+for my $question (
+	"history('s', '(,)', 'p')",
+	"latest_details('s', '(,)')",
+	"readiness_as_of('s', '$day', pg_catalog.clock_timestamp())",
+	"ready_since('s', '$day')",
+	"provider_states('s', '$day')",
+	"timeline('s', '$day')",
+	'feed_position()',
+	"changes_since(partreg.feed_position(), 10, '{s}')",
+	"changed_ranges('s', '(,)', partreg.feed_position())")
+{
+	is($reading->query("SELECT pg_catalog.count(*) FROM partreg.$question")->{error}, undef, "$question neither");
+}
+fails_with($reading, '55P03', 'wait_until_ready neither', "CALL partreg.wait_until_ready('s', '$day', '0')");
+is($owner->query("SELECT partreg.purge_history('-infinity')")->{error}, undef, 'purge_history neither');
+for my $view (qw(sources providers partitions locks events late_partitions stats privileges))
 {
 	is($reading->query("SELECT pg_catalog.count(*) FROM partreg.$view")->{error}, undef, "the view $view neither");
 }
@@ -298,6 +315,8 @@ for my $client ([ 'a reader', $reading ], [ 'a writer', $job ], [ 'an admin', $m
 			'CREATE TABLE partreg.mine ()',
 			'SELECT nextval($$partreg.event_id_seq$$)',
 			'SELECT partreg._random_bytes()',
+			'SELECT partreg._event_time($$now$$, $$3$$, 0)',
+			'SELECT partreg.purge_history($$-infinity$$)',
 			'SELECT partreg.reset_access_token($$s$$)',
 			'SELECT partreg.grant_privileges($$mallory$$, $$admin$$)'),
 		[], "$who reaches no row but by the functions and views");

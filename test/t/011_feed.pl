@@ -17,7 +17,7 @@ use Time::HiRes qw(sleep);
 my $primary = new_registry(
 	'primary',
 	init => [ allows_streaming => 'logical' ],
-	conf => "shared_buffers = 16MB\nmax_prepared_transactions = 5\npartreg.notify = off\nautovacuum = off");
+	conf => "shared_buffers = 16MB\nmax_prepared_transactions = 5\npartreg.notify = off\nautovacuum = off\nwal_writer_delay = 10s");
 my $tmp = $PostgreSQL::Test::Utils::tmp_check;
 my $writer = connect_to($primary);
 my $late = connect_to($primary);
@@ -100,6 +100,33 @@ is(changed($late, $position), '', 'nothing has changed there');
 $late->run('COMMIT');
 is_deeply(follow($late, \$position), [1], 'to a new one it does');
 
+note 'A crash with nothing open';
+
+# Numbers of transactions that leave nothing in the WAL
+sub use_numbers
+{
+	for (1 .. 30)
+	{
+		$writer->run('BEGIN; SELECT pg_current_xact_id(); ROLLBACK');
+	}
+}
+
+sub next_number { return $_[0]->value('SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint') }
+
+use_numbers();
+my $number = next_number($writer);
+my $with_numbers = position($writer);
+$primary->stop('immediate');
+$primary->start;
+$writer = connect_to($primary);
+$late = connect_to($primary);
+cmp_ok(next_number($writer), '<', $number, 'numbers of transactions are used again');
+write_event($writer, 900);
+write_event($writer, 901);
+is(changed($writer, $with_numbers), '900-902', 'what has changed by such transactions');
+is_deeply(follow($writer, \$with_numbers), [ 900, 901 ], 'and the feed has them');
+is_deeply(follow($writer, \$position), [ 900, 901 ], 'also from before');
+
 note 'Two-phase commit and a crash';
 
 $late->run('BEGIN');
@@ -110,11 +137,7 @@ is_deeply(follow($writer, \$position), [3], 'prepared is not committed');
 
 my $before_crash = position($writer);
 
-# Numbers of transactions that leave nothing in the WAL
-for (1 .. 30)
-{
-	$writer->run('BEGIN; SELECT pg_current_xact_id(); ROLLBACK');
-}
+use_numbers();
 my $unlogged = position($writer);
 $primary->stop('immediate');
 $primary->start;
@@ -276,6 +299,16 @@ $at_subscriber->run('DROP SUBSCRIPTION feed');
 fails_with($at_subscriber, '55000', 'until the sequences are advanced', 'SELECT partreg.feed_position()');
 $at_subscriber->rows('SELECT partreg.advance_sequences()');
 is_deeply(follow($at_subscriber, \$published), [53], 'then a position of the publisher goes on');
+# Whoever may not write to the tables stops nobody by a subscription for them.
+$at_subscriber->run("CREATE SUBSCRIPTION other CONNECTION '$connstr' PUBLICATION feed WITH (enabled = false, create_slot = false, slot_name = NONE)");
+fails_with($at_subscriber, '55000', 'a subscription of a superuser', 'SELECT partreg.feed_position()');
+$at_subscriber->run('CREATE ROLE nobody SUPERUSER; ALTER SUBSCRIPTION other OWNER TO nobody; ALTER ROLE nobody NOSUPERUSER');
+isnt($at_subscriber->value('SELECT partreg.feed_position()'), undef, 'one of somebody else');
+$at_subscriber->run('GRANT INSERT ON partreg.event TO nobody');
+fails_with($at_subscriber, '55000', 'who may write', 'SELECT partreg.feed_position()');
+$at_subscriber->run('REVOKE INSERT ON partreg.event FROM nobody; GRANT ' . getpwuid($>) . ' TO nobody; ALTER ROLE nobody NOINHERIT');
+fails_with($at_subscriber, '55000', 'or may become the owner', 'SELECT partreg.feed_position()');
+$at_subscriber->run('DROP SUBSCRIPTION other; DROP ROLE nobody');
 $subscriber->stop;
 
 note 'Promotion, twice';

@@ -15,7 +15,8 @@ CREATE FUNCTION partreg.check_readiness(source_name text, during tstzrange) RETU
 LANGUAGE plpgsql AS $$
 BEGIN
     -- STATE or STATE/TIMES
-    IF nextval('partreg.tries') <= coalesce(nullif(split_part(source_name, '/', 2), '')::int, 100) THEN
+    IF nextval('partreg.tries') <=
+       coalesce(nullif(split_part(source_name, '/', 2), '')::int, 100) THEN
         RAISE EXCEPTION 'raised prs_%', repeat('e', 72)
             USING ERRCODE = split_part(source_name, '/', 1), DETAIL = 'in detail';
     END IF;

@@ -1,5 +1,8 @@
 """What the original could not be asked."""
 
+import re
+from pathlib import Path
+
 import psycopg
 import pytest
 from conftest import DATABASE, DAY, Gateway, Json, Place, Start, make_place, new_name, sql
@@ -250,20 +253,36 @@ def test_outstanding_is_bounded(lax: Gateway, place: Place) -> None:
 
 def test_metrics(lax: Gateway, busy: Place) -> None:
     hostile = 'a"b\\c'
-    lax.post("/sources/register", source_name=hostile, owner="o")
+    lax.post("/sources/register", source_name=hostile, owner="o\n")
+    lax.post("/sources/register", source_name=hostile, owner="o{}")
     answer = lax.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    values = {
-        (sample.name, sample.labels.get("source")): sample.value
+    samples = [
+        sample
         for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
-    }
-    assert values["partreg_sources", None] == sql("SELECT count(*) FROM partreg.sources")[0][0]
-    assert values["partreg_locked", busy.source] == 1
-    assert values["partreg_failed", busy.source] == 1
-    assert values["partreg_ready_to_timestamp_seconds", busy.source] == 1704153600
-    assert values["partreg_providers", hostile] == 0
-    assert ("partreg_ready_to_timestamp_seconds", hostile) not in values
+    ]
+    assert {sample.labels["datname"] for sample in samples} == {DATABASE}
+    values = {(sample.name, sample.labels.get("source")): sample for sample in samples}
+    sources = sql("SELECT count(*) FROM partreg.sources")[0][0]
+    assert values["partreg_registry_sources", None].value == sources
+    assert values["partreg_registry_history_bytes", None].value > 0
+    assert values["partreg_source_locked", busy.source].value == 1
+    assert values["partreg_source_failed", busy.source].value == 1
+    assert values["partreg_source_ready_to_timestamp_seconds", busy.source].value == 1704153600
+    assert values["partreg_source_providers", hostile].value == 0
+    assert values["partreg_source_providers", hostile].labels["owner"] == "o{}"
+    assert ("partreg_source_ready_to_timestamp_seconds", hostile) not in values
+
+
+def test_metrics_are_those_of_the_examples(lax: Gateway) -> None:
+    """The alerts and the dashboard of examples/monitoring work with them."""
+    folder = Path(__file__).parents[3] / "examples" / "monitoring"
+    here = set(re.findall(r"^# TYPE (\w+)", lax.get("/metrics").text, re.MULTILINE))
+    there = set(re.findall(r"\bpartreg_\w+", (folder / "alerts.yaml").read_text()))
+    assert there and there <= here
+    there = set(re.findall(r"\bpartreg_\w+", (folder / "dashboard.json").read_text()))
+    assert there - here <= {"partreg_registry_oldest_transaction_seconds"}
 
 
 def test_the_page_is_served(lax: Gateway) -> None:

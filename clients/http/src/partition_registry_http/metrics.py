@@ -1,6 +1,9 @@
 """/metrics: the state of the registry, for Prometheus.
 
-All is read from the database, so it is the same whichever worker is asked.
+The names and labels are those of examples/monitoring, so that its alerts and its
+dashboard do with the gateway what they do with postgres_exporter; only the age
+of the oldest transaction is not here, which takes pg_monitor.  All is read from
+the database, so it is the same whichever worker is asked.
 """
 
 from __future__ import annotations
@@ -20,28 +23,41 @@ from .database import Pool, rows
 router = APIRouter()
 
 _MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_GAUGES = {
-    "providers": "providers that it has",
-    "locked": "partitions that are locked",
-    "failed": "partitions that are failed",
-    "abandoned": "partitions that are locked and whose lease is over",
-    "late": "partitions that are late, or expected and missing",
-    "oldest_lock_timestamp_seconds": "since when the oldest lock is held",
-    "ready_to_timestamp_seconds": "the end of its last ready stretch",
+_OF_A_SOURCE = {
+    "providers": "Providers, revoked ones among them",
+    "locked": "Partitions that are locked",
+    "failed": "Partitions that are failed, and block until they are unlocked or retired",
+    "abandoned": "Partitions that are locked though the lease is over",
+    "late": "Rows of partreg.late_partitions",
+    "oldest_lock_timestamp_seconds": "Since when the partition is locked that has been for longest",
+    "ready_to_timestamp_seconds": "End of the last ready stretch",
+}
+_OF_THE_REGISTRY = {
+    "sources": "Sources",
+    "history_bytes": "Bytes on disk of the history and its indexes",
+    "history_events": "Events in the history, as the last VACUUM or ANALYZE counted",
+    "oldest_event_timestamp_seconds": "When the oldest event happened that is kept",
+    "notification_queue": "How full the server's queue of notifications is, 0 to 1",
 }
 
 
-class _Stats(Collector):
-    def __init__(self, found: list[DictRow]) -> None:
+class _Gauges(Collector):
+    """A family of gauges for each of the columns; what is NULL has none."""
+
+    def __init__(
+        self, prefix: str, texts: dict[str, str], labels: list[str], found: list[DictRow]
+    ) -> None:
+        self._prefix = prefix
+        self._texts = texts
+        self._labels = labels
         self._found = found
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("partreg_sources", "sources", value=len(self._found))
-        for name, text in _GAUGES.items():
-            family = GaugeMetricFamily(f"partreg_{name}", f"{text}, by source", labels=["source"])
+        for name, text in self._texts.items():
+            family = GaugeMetricFamily(f"{self._prefix}_{name}", text, labels=self._labels)
             for row in self._found:
                 if row[name] is not None:
-                    family.add_metric([row["source_name"]], float(row[name]))
+                    family.add_metric([row[label] for label in self._labels], float(row[name]))
             yield family
 
 
@@ -53,16 +69,32 @@ class _Stats(Collector):
 )
 async def metrics(request: Request) -> Response:
     pool: Pool = request.app.state.pool
-    found = await rows(
+    of_sources = await rows(
         pool,
-        "SELECT source_name, providers, locked, failed, abandoned, late,"
-        "       extract(epoch FROM oldest_lock_at) AS oldest_lock_timestamp_seconds,"
-        "       extract(epoch FROM ready_to) AS ready_to_timestamp_seconds"
-        "  FROM partreg.stats ORDER BY source_name",
+        "SELECT current_database() AS datname, t.source_name AS source, s.owner,"
+        "       t.providers, t.locked, t.failed, t.abandoned, t.late,"
+        "       extract(epoch FROM t.oldest_lock_at) AS oldest_lock_timestamp_seconds,"
+        "       extract(epoch FROM t.ready_to) AS ready_to_timestamp_seconds"
+        "  FROM partreg.stats t JOIN partreg.sources s ON s.source_name = t.source_name"
+        " ORDER BY t.source_name",
+        {},
+    )
+    of_registry = await rows(
+        pool,
+        "SELECT current_database() AS datname,"
+        "       (SELECT count(*) FROM partreg.sources) AS sources,"
+        "       pg_total_relation_size(c.oid) AS history_bytes,"
+        "       greatest(c.reltuples, 0) AS history_events,"
+        "       (SELECT extract(epoch FROM e.at) FROM partreg.events e ORDER BY e.event_id LIMIT 1)"
+        "           AS oldest_event_timestamp_seconds,"
+        "       pg_notification_queue_usage() AS notification_queue"
+        "  FROM pg_class c WHERE c.oid = 'partreg.event'::regclass",
         {},
     )
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Stats(found))
+    registry.register(_Gauges("partreg_registry", _OF_THE_REGISTRY, ["datname"], of_registry))
+    labels = ["datname", "source", "owner"]
+    registry.register(_Gauges("partreg_source", _OF_A_SOURCE, labels, of_sources))
     # In a thread, as it takes a while where there are thousands of sources.
     text = await asyncio.to_thread(generate_latest, registry)
     return Response(text, media_type=_MEDIA_TYPE)

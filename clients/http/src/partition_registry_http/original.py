@@ -233,8 +233,9 @@ async def check_readiness(
         # One statement: the answer and the reason are of one snapshot.
         found = await rows(
             _pool(request),
-            "SELECT c.is_ready, o.* FROM (SELECT partreg.check_readiness("
-            "            %(source)s, tstzrange(%(start)s, %(end)s)) AS is_ready OFFSET 0) c"
+            "WITH c AS MATERIALIZED (SELECT partreg.check_readiness("
+            "          %(source)s, tstzrange(%(start)s, %(end)s)) AS is_ready)"
+            "SELECT c.is_ready, o.* FROM c"
             "  LEFT JOIN LATERAL (SELECT lower(e.during) AS start, upper(e.during) AS end,"
             "            e.state, e.provider_name, e.since, e.holder, e.lease_expires_at, e.reason"
             "       FROM partreg.explain_readiness(%(source)s, tstzrange(%(start)s, %(end)s)) e"
