@@ -268,7 +268,7 @@ def test_unreachable_from_the_start(page: Page, url: str) -> None:
     page.goto(url)
     expect(page.get_by_role("heading", name="The registry cannot be reached")).to_be_visible()
     expect(page.get_by_text("the database does not answer")).to_be_visible()
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(6500)
     page.unroute("**/sources.json*")
     expect(row(page, "sales.orders")).to_be_visible(timeout=8000)
 
