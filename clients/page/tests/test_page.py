@@ -286,7 +286,7 @@ def test_timeline_that_takes_too_long(page: Page, url: str) -> None:
 def test_typing_is_not_overwritten(page: Page, url: str) -> None:
     """By an answer that arrives meanwhile."""
     held: list[Any] = []
-    page.route("**/timeline.json?*", held.append)
+    page.route("**/timeline.json?*", lambda route: held.append(route))
     page.goto(url + ORDERS)
     page.fill("#from", "2024-02-0")
     held[0].continue_()
