@@ -125,10 +125,10 @@ def test_providers_of_one_name_are_told_apart(lax: Gateway) -> None:
         )
         assert made["provider"]["provider_id"] == wanted[0][0]
     # Of a name that was revoked, the row is an old one.
-    first = places[0]
-    sql("SELECT partreg.revoke_provider(%s, 'cron', %s)", first.source, first.source_token)
-    again = lax.post("/providers/register", provider_name="cron", access_token=first.source_token)
-    wanted = sql("SELECT provider_id FROM partreg.providers WHERE source_name = %s", first.source)
+    middle = places[1]
+    sql("SELECT partreg.revoke_provider(%s, 'cron', %s)", middle.source, middle.source_token)
+    again = lax.post("/providers/register", provider_name="cron", access_token=middle.source_token)
+    wanted = sql("SELECT provider_id FROM partreg.providers WHERE source_name = %s", middle.source)
     assert again.json()["registered_object"]["provider_id"] == wanted[0][0]
 
 
@@ -321,7 +321,10 @@ def test_the_first_obstacle_is_the_message(lax: Gateway, place: Place) -> None:
     assert failed.endswith(": no input files")
     lax.post("/partitions/unlock", **day)
     assert ask(day["start"], day["end"])["message"] is None
-    assert ask(day["start"], "2024-01-03")["message"] == (
+    third = {**day, "start": "2024-01-03", "end": "2024-01-04"}
+    lax.post("/partitions/register", **third)
+    lax.post("/partitions/unlock", **third)
+    assert ask(day["start"], "2024-01-06")["message"] == (
         f"{place.source} [2024-01-02T00:00:00Z, 2024-01-03T00:00:00Z) is missing"
     )
 

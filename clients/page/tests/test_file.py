@@ -26,6 +26,13 @@ def test_file(page: Page, file: str) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#from")).to_have_value("2024-02-02 00:00")
     expect(page.get_by_role("heading", name="This range is ready")).to_be_visible()
+    # Before all there is, nothing is.
+    page.fill("#from", "2024-01-01")
+    page.keyboard.press("Enter")
+    row = page.locator(".why tbody tr")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("2024-01-01 00:00 – 2024-02-01 00:00")
+    expect(row).to_contain_text("missing")
     page.get_by_role("button", name="Show everything").click()
     expect(page.locator(".why")).to_contain_text("disk is full")
     assert Axe().run(page).response["violations"] == []

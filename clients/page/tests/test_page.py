@@ -268,6 +268,7 @@ def test_unreachable_from_the_start(page: Page, url: str) -> None:
     page.goto(url)
     expect(page.get_by_role("heading", name="The registry cannot be reached")).to_be_visible()
     expect(page.get_by_text("the database does not answer")).to_be_visible()
+    page.wait_for_timeout(6500)
     page.unroute("**/sources.json*")
     expect(row(page, "sales.orders")).to_be_visible(timeout=8000)
 
@@ -280,3 +281,14 @@ def test_timeline_that_takes_too_long(page: Page, url: str) -> None:
     expect(page.get_by_role("alert")).to_have_text(
         "The database took too long over this range. A shorter one may work."
     )
+
+
+def test_typing_is_not_overwritten(page: Page, url: str) -> None:
+    """By an answer that arrives meanwhile."""
+    held: list[Any] = []
+    page.route("**/timeline.json?*", lambda route: held.append(route))
+    page.goto(url + ORDERS)
+    page.fill("#from", "2024-02-0")
+    held[0].continue_()
+    expect(page.locator(".why tbody tr").first).to_be_visible()
+    expect(page.locator("#from")).to_have_value("2024-02-0")

@@ -57,6 +57,7 @@ export function makeSource({ go }) {
   let shown = null;
   let whole = null;
   let wanted = null;
+  let isTyping = false;
   let asked = null;
 
   const heading = html('h1', { tabindex: -1 });
@@ -82,9 +83,14 @@ export function makeSource({ go }) {
       const [start, end] = [typed(from.value), typed(to.value)];
       from.setCustomValidity(Number.isNaN(start) ? 'Write it as 2024-01-31 or 2024-01-31 23:59; it is in UTC.' : '');
       to.setCustomValidity(Number.isNaN(end) ? 'Write it as 2024-01-31 or 2024-01-31 23:59; it is in UTC.' : end <= start ? 'The end has to come after the start.' : '');
-      if (form.reportValidity()) go(source, { start, end });
+      if (!form.reportValidity()) return;
+      isTyping = false;
+      go(source, { start, end });
     },
-    oninput: () => [from, to].forEach((input) => input.setCustomValidity('')),
+    oninput: () => {
+      isTyping = true;
+      [from, to].forEach((input) => input.setCustomValidity(''));
+    },
   },
     html('label', { for: 'from' }, 'From'), from, html('label', { for: 'to' }, 'to'), to,
     html('button', { type: 'submit' }, 'Show'), html('span', { class: 'note' }, 'UTC'));
@@ -114,7 +120,9 @@ export function makeSource({ go }) {
       partitionTable('Locked, failed or late', partitions, move));
   }
 
+  // What arrives meanwhile does not write over what is being typed.
   function showRange() {
+    if (isTyping) return;
     from.value = stamp(shown.start);
     to.value = stamp(shown.end);
   }
@@ -199,6 +207,7 @@ export function makeSource({ go }) {
       const key = JSON.stringify([newSource, newShown]);
       const isNew = key !== wanted;
       wanted = key;
+      if (isNew) isTyping = false;
       if (newSource !== source) {
         whole = null;
         timeline.clear();
