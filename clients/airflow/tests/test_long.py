@@ -32,7 +32,8 @@ def test_backfill_in_random_order(world: World) -> None:
         },
     )
     deferred = "SELECT count(*) FROM task_instance WHERE state = 'deferred' AND dag_id = 'revenue'"
-    wait_for("all sensors", lambda: south.ask(deferred) == len(MONTH))
+    # A scheduler does not look at all of the runs before some have ended.
+    wait_for("many sensors", lambda: south.ask(deferred) >= 16)
     days = random.sample(MONTH, len(MONTH))
     for number, day in enumerate(days):
         if number == 10:

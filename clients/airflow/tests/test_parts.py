@@ -110,6 +110,7 @@ def test_restated_step_where_asked(registry: Registry, source: Source) -> None:
     ("zone", "start", "step", "steps"),
     [
         ("UTC", datetime(2024, 1, 1, tzinfo=UTC), "15 minutes", 8785 * 4),
+        ("UTC", datetime(2024, 9, 8, 1, tzinfo=UTC), "15 minutes", 115 * 96),
         ("Europe/Berlin", datetime(2023, 12, 31, 23, tzinfo=UTC), "6 hours", 1464),
         ("Europe/Berlin", datetime(2024, 1, 30, 23, tzinfo=UTC), "1 month", 11),
         # Midnight of 8 September does not exist there; the day begins at one.
