@@ -198,13 +198,13 @@ def test_held_by_another(lax: Gateway, strict: Gateway, place: Place) -> None:
 
 
 def test_a_revoked_provider(lax: Gateway, strict: Gateway, place: Place) -> None:
-    """55000: not in the state for it."""
+    """Its token is no more."""
     lax.post("/partitions/register", **place.day)
     sql("SELECT partreg.revoke_provider(%s, 'cron', %s)", place.source, place.source_token)
     given = {**place.day, "access_token": place.token}
     answer = lax.post("/partitions/lock", **given)
     assert (answer.status_code, answer.json()["status_code"]) == (200, 409)
-    assert strict.post("/partitions/lock", **given).status_code == 409
+    assert strict.post("/partitions/lock", **given).status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def test_the_pages_of_sources(lax: Gateway) -> None:
         if after is None:
             break
     assert seen == sorted(names)
-    assert lax.get("/sources", search="%").json()["sources"] == []
+    assert lax.get("/sources", search=word + "%").json()["sources"] == []
     assert lax.get("/sources", limit=0).status_code == 422
 
 
@@ -252,7 +252,7 @@ def test_outstanding_is_bounded(lax: Gateway, place: Place) -> None:
 
 
 def test_metrics(lax: Gateway, busy: Place) -> None:
-    hostile = 'a"b\\c'
+    hostile = 'a"b\\c' + new_name()
     lax.post("/sources/register", source_name=hostile, owner="o\n")
     lax.post("/sources/register", source_name=hostile, owner="o{}")
     answer = lax.get("/metrics")
