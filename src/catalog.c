@@ -116,24 +116,25 @@ catalog_generation(CatalogIndex which)
 }
 
 /*
- * For those who remember a page of an index or its table, and want to look at it
- * without opening either: the table, if nothing about the two has changed since
- * they had that generation, as far as a snapshot is concerned that was taken
- * before this is called; InvalidOid otherwise.
+ * For those who remember a page of an index or its table, and want to look at
+ * it without opening either: the table, if nothing about the two has changed
+ * since they had that generation, as far as a snapshot is concerned that was
+ * taken before this is called; InvalidOid otherwise.
  *
  * No lock is needed.  Whoever puts another file in the place of one keeps
- * writers out until its invalidation message is sent, or (REINDEX CONCURRENTLY)
- * leaves the old one in use until theirs is.  So what was written elsewhere by a
- * transaction that the snapshot sees was written after the message, and we hear
- * of that here.  What was written to the remembered page is there; and if the
- * file is gone meanwhile, no buffer has the page any more.
+ * writers out until the message of it is sent, or (REINDEX CONCURRENTLY) leaves
+ * the old file in use until then.  So what a transaction that the snapshot sees
+ * has written elsewhere was written after the message, and we hear of that
+ * here.  What was written to the remembered page is there; and if the file is
+ * gone meanwhile, no buffer has the page any more.
  */
 Oid
 catalog_unchanged(CatalogIndex which, uint64 generation)
 {
 	AcceptInvalidationMessages();
-	return OidIsValid(oids[which].index) && oids[which].generation == generation
-		? oids[which].table : InvalidOid;
+	if (!OidIsValid(oids[which].index) || oids[which].generation != generation)
+		return InvalidOid;
+	return oids[which].table;
 }
 
 /* Open the table of an index. */

@@ -13,9 +13,9 @@
  * can only grow.
  *
  * - Adding: pieces = the interval minus the spans that are visible, each
- *	 inserted if nothing is in the way.  The exclusion constraint makes this wait
- *	 for an open transaction that is adding the same instants, and for nobody
- *	 else.  A piece that was skipped is looked at again in a new snapshot, until
+ *	 inserted if nothing is in the way.  The exclusion constraint makes this
+ *	 wait for an open transaction that is adding the same instants, and for
+ *	 nobody else.  A piece that was skipped is looked at again in a new snapshot, until
  *	 nothing is missing: the other's span may cover a part of it only, or may
  *	 be gone again.
  *
@@ -366,8 +366,8 @@ fill_span(const Access *access, TimeInterval span, Datum *values, bool *nulls)
  * Insert a span; false: something of it is there, or was a moment ago.
  *
  * The caller has just looked, and seen nothing of it: so only what others are
- * adding, or have added since, can be in the way.  Under REPEATABLE READ that is
- * what the snapshot does not know.
+ * adding, or have added since, can be in the way.  Under REPEATABLE READ the
+ * snapshot does not know it.
  */
 static bool
 insert_piece(const Access *access, TimeInterval piece)
@@ -656,9 +656,9 @@ fill_piece(void *arg, size_t n, Datum *values, bool *nulls)
 
 /*
  * Cut out of a span what is lost of it.  What is put back lies within what was
- * deleted a moment ago, and nobody else can add to the provider: so nothing can
- * overlap it, and the exclusion constraint need not look.  It would look at all
- * that was cut before in this transaction.
+ * deleted a moment ago, and nobody else can add to the provider: so nothing
+ * can overlap it, and the exclusion constraint need not look.  It would look at
+ * all that was cut before in this transaction.
  */
 static void
 cut_span(const Access *access, TimeInterval span, const IntervalSet *lost)

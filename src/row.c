@@ -146,15 +146,15 @@ row_insert(CatalogIndex which, const Datum *values, const bool *nulls)
 }
 
 /*
- * Insert a row, unless a unique or exclusion constraint of its table forbids it;
- * false: what forbids it is committed, or our own.  Waits for open transactions
- * that have inserted such a row.
+ * Insert a row, unless a unique or exclusion constraint of its table forbids
+ * it; false: what forbids it is committed, or our own.  Waits for open
+ * transactions that have inserted such a row.
  *
  * This is INSERT ... ON CONFLICT DO NOTHING for those who know that there is
- * hardly ever a conflict: the executor looks for one, inserts, and looks again,
- * as only the second look is conclusive.  Here the first is left out, and made
- * where the second has found something.  No constraint but the indexes' is
- * looked at.
+ * hardly ever a conflict: the executor looks for one, inserts, and looks
+ * again, as only the second look is conclusive.  Here the first is left out,
+ * and made where the second has found something.  No constraint but the
+ * indexes' is looked at.
  */
 bool
 row_try_insert(CatalogIndex which, const Datum *values, const bool *nulls)

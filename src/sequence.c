@@ -10,11 +10,11 @@
  *
  * A healthy sequence is never found behind, whatever other sessions do in
  * between.  Whoever puts number n into the index has drawn it before: at that
- * moment the sequence was at n or above, and it never goes back.  So a number in
- * the index is compared with what is read of the sequence after it, which is of
- * a later moment than the entry, and of a still later one than the draw.  (The
- * sequence is read before as well: only numbers from there on are looked for, as
- * to walk the index for the greatest of all would copy a page of it each time.)
+ * moment the sequence was at n or above, and it never goes back.  So a number
+ * in the index is compared with what is read of the sequence after it, which is
+ * of a later moment than the entry, and of a still later one than the draw.
+ * (The sequence is read before as well: only numbers from there on are looked
+ * for, as to ask for the greatest of all would copy a page of the index.)
  * Nothing in this depends on who has committed or rolled back, and the look goes
  * by index entries, whether or not their rows can be seen.  After a crash the
  * same holds: the WAL of the draw comes before that of the entry.

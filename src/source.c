@@ -15,12 +15,13 @@
  *	 whole window proves that it is available under the rule "any", whichever
  *	 row it is.
  *
- * So whatever happened to the rows in between (updates, drops, a place used again
- * for another row), there is nothing to invalidate: a wrong hint costs a look,
- * never an answer.  Where the table has another file since (VACUUM FULL), it is
- * not tried: catalog_unchanged(), which is also why the table need be neither
- * opened nor locked, which was a third of a check.  "Does not exist" and "not
- * available" are answered by the index alone.
+ * So whatever happened to the rows in between (updates, drops, a place used
+ * again for another row), there is nothing to invalidate: a wrong hint costs a
+ * look, never an answer.  "Does not exist" and "not available" are answered by
+ * the index alone.
+ *
+ * The table is neither opened nor locked for that.  Where it has another file
+ * since (VACUUM FULL), we hear of it: catalog_unchanged().
  *
  * The length classes of the source's locks that were met are kept as a hint,
  * too, which makes a walk through the locks shorter and never wrong; as long as
@@ -65,7 +66,7 @@ typedef struct Place
 typedef struct SourceRow
 {
 	int32		id;
-	char		name[FLEXIBLE_ARRAY_MEMBER];	/* a text; behind it the rule */
+	char		name[FLEXIBLE_ARRAY_MEMBER];	/* a text; then the rule */
 } SourceRow;
 
 /* A row of partreg.coverage */
@@ -130,9 +131,9 @@ place_of(const CatalogScan *scan, ItemPointerData tid)
 }
 
 /*
- * Go to a place.  If the row there is visible, it is in `tuple`, and its buffer
- * is pinned and locked until leave().  Not under SERIALIZABLE, where PostgreSQL
- * wants to know what was read of which table.
+ * Go to a place.  If the row there is visible, it is in `tuple`, and its
+ * buffer is pinned and locked until leave().  Not under SERIALIZABLE, where
+ * PostgreSQL wants to know what was read of which table.
  */
 static bool
 visit(CatalogIndex which, const Place *place, Snapshot snapshot,
@@ -140,6 +141,7 @@ visit(CatalogIndex which, const Place *place, Snapshot snapshot,
 {
 	OffsetNumber offset = ItemPointerGetOffsetNumber(&place->tid);
 	Page		page;
+	ItemId		item;
 
 	if (!BufferIsValid(place->buffer) || IsolationIsSerializable())
 		return false;
@@ -152,11 +154,11 @@ visit(CatalogIndex which, const Place *place, Snapshot snapshot,
 		return false;
 	LockBuffer(place->buffer, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(place->buffer);
-	if (offset <= PageGetMaxOffsetNumber(page) &&
-		ItemIdIsNormal(PageGetItemId(page, offset)))
+	item = PageGetItemId(page, offset);
+	if (offset <= PageGetMaxOffsetNumber(page) && ItemIdIsNormal(item))
 	{
-		tuple->t_data = (HeapTupleHeader) PageGetItem(page, PageGetItemId(page, offset));
-		tuple->t_len = ItemIdGetLength(PageGetItemId(page, offset));
+		tuple->t_data = (HeapTupleHeader) PageGetItem(page, item);
+		tuple->t_len = ItemIdGetLength(item);
 		if (HeapTupleSatisfiesVisibility(tuple, snapshot, place->buffer))
 			return true;
 	}
@@ -185,6 +187,7 @@ try_hint(SourceName name, Snapshot snapshot, Source *source)
 {
 	HeapTupleData tuple;
 	const SourceRow *row;
+	const char *start;
 	Size		rule;
 	bool		found;
 
@@ -192,13 +195,13 @@ try_hint(SourceName name, Snapshot snapshot, Source *source)
 	if (source->hints == NULL ||
 		!visit(SOURCE_BY_NAME, &source->hints->row, snapshot, &tuple))
 		return false;
-	row = (const SourceRow *) GETSTRUCT(&tuple);
+	start = GETSTRUCT(&tuple);
+	row = (const SourceRow *) start;
 	found = text_is(PointerGetDatum(row->name), name.bytes, name.length);
 	source->id = row->id;
 	rule = offsetof(SourceRow, name) + VARSIZE_ANY(row->name);
-	rule = att_align_pointer(rule, TYPALIGN_INT, -1, (const char *) row + rule);
-	source->needs_all = text_is(PointerGetDatum((const char *) row + rule),
-								"all", 3);
+	rule = att_align_pointer(rule, TYPALIGN_INT, -1, start + rule);
+	source->needs_all = text_is(PointerGetDatum(start + rule), "all", 3);
 	leave(&source->hints->row);
 	return found;
 }
