@@ -37,8 +37,6 @@ PG_FUNCTION_INFO_V1(_event_time);
 PG_FUNCTION_INFO_V1(history);
 PG_FUNCTION_INFO_V1(latest_details);
 
-#define MAX_EVENTS_DEFAULT	1000
-
 /* The columns of the SQL type partreg.supplied */
 #define SUPPLIED_COLUMNS	4
 
@@ -254,8 +252,7 @@ history(PG_FUNCTION_ARGS)
 	char	   *source_name = argument_text(fcinfo, 0);
 	RangeType  *range = argument_range(fcinfo, 1);
 	char	   *provider_name = argument_text(fcinfo, 2);
-	int32		max_events = PG_ARGISNULL(3) ? MAX_EVENTS_DEFAULT
-		: PG_GETARG_INT32(3);
+	int32		max_events;
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Snapshot	snapshot = GetActiveSnapshot();
 	MemoryContext rows;
@@ -271,12 +268,7 @@ history(PG_FUNCTION_ARGS)
 	argument_require(fcinfo, 1);
 	InitMaterializedSRF(fcinfo, 0);
 	window = check_extent(range);
-	if (max_events < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errcondition("bad_argument"),
-				 errmsg("argument \"%s\" must be at least 1", "max_events"),
-				 errhint("Leave it out for %d.", MAX_EVENTS_DEFAULT)));
+	max_events = argument_max_events(fcinfo, 3);
 	source = source_find(source_name, snapshot);
 	if (provider_name != NULL)
 		provider_id = find_provider(&source, source_name, provider_name,

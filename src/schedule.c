@@ -106,7 +106,7 @@ check_closed(Datum given, bool isnull)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errcondition("bad_argument"),
 					 errmsg("argument \"closed\" has too many ranges"),
-					 errdetail("It has at most %d bytes.", MAX_CLOSED_LENGTH),
+					 errdetail("They may take %d bytes.", MAX_CLOSED_LENGTH),
 					 errhint("Leave out what is long past, and join ranges that touch.")));
 		multirange_to_interval_set(DatumGetMultirangeTypeP(given), &closed);
 	}

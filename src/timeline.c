@@ -659,7 +659,8 @@ check_width(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
-				 errmsg("width must be between %d and %d", MIN_WIDTH, MAX_WIDTH),
+				 errmsg("argument \"%s\" must be between %d and %d", "width",
+						MIN_WIDTH, MAX_WIDTH),
 				 errhint("It is how many columns a line of the picture has.")));
 	return width;
 }
