@@ -5,7 +5,7 @@ CREATE FUNCTION partreg.day_range(day date, time_zone text DEFAULT 'UTC')
     LANGUAGE c STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION partreg.day_range(date, text) IS
-    'a local date, from its first instant to that of the next one; empty where the zone has no such date';
+    'a local date, from its first instant to that of the next one; error 22023 where the zone has no such date';
 
 CREATE FUNCTION partreg.step_ranges(during tstzrange, step interval, time_zone text DEFAULT 'UTC')
     RETURNS SETOF tstzrange

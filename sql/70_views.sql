@@ -65,7 +65,7 @@ CREATE VIEW partreg.late_partitions AS
       FROM partreg._list_late() l
       JOIN partreg.provider v ON v.id = l.provider_id
       JOIN partreg.source s ON s.id = l.source_id;
-COMMENT ON VIEW partreg.late_partitions IS 'partitions that were never unlocked and are past their deadline, and those that the calendar expects and nobody registered (missing)';
+COMMENT ON VIEW partreg.late_partitions IS 'partitions that were never unlocked and are past their deadline, and those that the calendar expects and nobody registered (missing); unknown: the server does not know the time zone of the calendar';
 
 CREATE VIEW partreg.stats AS
     SELECT s.name AS source_name,

@@ -274,6 +274,9 @@ CREATE FUNCTION partreg.timeline(source_name text, during tstzrange, width integ
 COMMENT ON FUNCTION partreg.timeline(text, tstzrange, integer) IS
     'a picture of a range, in UTC: a lane for all providers together and one for each; no line is wider than width, 20 to 200';
 
+COMMENT ON FUNCTION partreg.day_range(date, text) IS
+    'a local date, from its first instant to that of the next one; error 22023 where the zone has no such date';
+
 CREATE FUNCTION partreg._is_calendar(step interval, start_at timestamptz, time_zone text)
     RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE
@@ -581,7 +584,7 @@ CREATE VIEW partreg.late_partitions AS
       FROM partreg._list_late() l
       JOIN partreg.provider v ON v.id = l.provider_id
       JOIN partreg.source s ON s.id = l.source_id;
-COMMENT ON VIEW partreg.late_partitions IS 'partitions that were never unlocked and are past their deadline, and those that the calendar expects and nobody registered (missing)';
+COMMENT ON VIEW partreg.late_partitions IS 'partitions that were never unlocked and are past their deadline, and those that the calendar expects and nobody registered (missing); unknown: the server does not know the time zone of the calendar';
 
 CREATE VIEW partreg.stats AS
     SELECT s.name AS source_name,
