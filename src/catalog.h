@@ -241,7 +241,8 @@ typedef struct CatalogScan
 extern Relation catalog_open_table(CatalogIndex which, LOCKMODE mode);
 extern void catalog_check_version(void);
 extern uint64 catalog_generation(CatalogIndex which);
-extern Oid	catalog_unchanged(CatalogIndex which, uint64 generation);
+extern Oid	catalog_lock_again(CatalogIndex which, uint64 generation);
+extern bool catalog_lock_index_again(CatalogIndex which, uint64 generation);
 extern void catalog_begin(CatalogScan *scan, CatalogIndex which,
 						  Snapshot snapshot);
 extern void catalog_begin_for_locking(CatalogScan *scan, CatalogIndex which,
