@@ -41,6 +41,8 @@
 /* in bytes */
 #define MAX_TEXT_LENGTH	500
 
+#define DEFAULT_MAX_EVENTS	1000
+
 /*
  * While the library is new and the extension has not been updated yet, its
  * functions have fewer arguments; write_begin() then ends the call.
@@ -175,6 +177,23 @@ bool
 argument_flag(FunctionCallInfo fcinfo, int argno)
 {
 	return !argument_is_null(fcinfo, argno) && PG_GETARG_BOOL(argno);
+}
+
+/* How many events a caller wants at most; NULL: as many as by default. */
+int32
+argument_max_events(FunctionCallInfo fcinfo, int argno)
+{
+	int32		max_events = PG_ARGISNULL(argno) ? DEFAULT_MAX_EVENTS
+		: PG_GETARG_INT32(argno);
+
+	if (max_events < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errcondition("bad_argument"),
+				 errmsg("argument \"%s\" must be positive", "max_events"),
+				 errhint("Leave it out for %d events at most.",
+						 DEFAULT_MAX_EVENTS)));
+	return max_events;
 }
 
 /* No token may be stored where people can read it. */

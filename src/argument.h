@@ -26,6 +26,7 @@ extern RangeType *argument_range(FunctionCallInfo fcinfo, int argno);
 extern Interval *argument_interval(FunctionCallInfo fcinfo, int argno);
 extern struct varlena *argument_details(FunctionCallInfo fcinfo, int argno);
 extern bool argument_flag(FunctionCallInfo fcinfo, int argno);
+extern int32 argument_max_events(FunctionCallInfo fcinfo, int argno);
 
 /* Checking; the label is the argument's name */
 extern void check_name(const char *name, const char *label);

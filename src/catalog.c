@@ -607,8 +607,8 @@ catalog_entry_time(CatalogScan *scan, int key_column, TimestampTz *time)
 }
 
 /* The interval of the current entry of an index by overlap */
-TimeInterval
-catalog_entry_interval(CatalogScan *scan)
+static TimeInterval
+entry_interval(CatalogScan *scan)
 {
 	TimeInterval during = {
 		DatumGetTimestampTz(catalog_entry_value(scan, Key_start_at)),
@@ -802,7 +802,7 @@ overlap_next(OverlapScan *overlap)
 		while (overlap->in_class &&
 			   catalog_next_entry(&overlap->scan, ForwardScanDirection))
 		{
-			TimeInterval during = catalog_entry_interval(&overlap->scan);
+			TimeInterval during = entry_interval(&overlap->scan);
 
 			if (interval_overlaps(during, overlap->window) &&
 				catalog_fetch_row(&overlap->scan))

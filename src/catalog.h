@@ -286,7 +286,6 @@ extern bool catalog_next_row(CatalogScan *scan, ScanDirection direction);
 extern Datum catalog_entry_value(CatalogScan *scan, int key_column);
 extern bool catalog_entry_time(CatalogScan *scan, int key_column,
 							   TimestampTz *time);
-extern TimeInterval catalog_entry_interval(CatalogScan *scan);
 extern TimeInterval catalog_row_interval(CatalogScan *scan);
 extern Datum catalog_row_value(CatalogScan *scan, int attnum, bool *isnull);
 extern int32 catalog_row_int32(CatalogScan *scan, int attnum);

@@ -37,8 +37,6 @@ PG_FUNCTION_INFO_V1(_event_time);
 PG_FUNCTION_INFO_V1(history);
 PG_FUNCTION_INFO_V1(latest_details);
 
-#define MAX_EVENTS_DEFAULT	1000
-
 /* The columns of the SQL type partreg.supplied */
 #define SUPPLIED_COLUMNS	4
 
@@ -219,15 +217,14 @@ collect_events(const Source *source, TimeInterval window, int32 provider_id,
 	overlap_seek(&overlap, source->id, window);
 	while (overlap_next(&overlap))
 	{
-		bool		isnull;
-		Datum		id;
+		int64		id;
 
 		if (provider_id != 0 &&
 			catalog_row_int32(&overlap.scan,
 							  Anum_event_provider_id) != provider_id)
 			continue;
-		id = catalog_row_value(&overlap.scan, Anum_event_id, &isnull);
-		tuplesort_putdatum(newest, Int64GetDatum(-DatumGetInt64(id)), false);
+		id = catalog_row_int64(&overlap.scan, Anum_event_id);
+		tuplesort_putdatum(newest, Int64GetDatum(-id), false);
 	}
 	overlap_end(&overlap);
 }
@@ -254,8 +251,7 @@ history(PG_FUNCTION_ARGS)
 	char	   *source_name = argument_text(fcinfo, 0);
 	RangeType  *range = argument_range(fcinfo, 1);
 	char	   *provider_name = argument_text(fcinfo, 2);
-	int32		max_events = PG_ARGISNULL(3) ? MAX_EVENTS_DEFAULT
-		: PG_GETARG_INT32(3);
+	int32		max_events;
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Snapshot	snapshot = GetActiveSnapshot();
 	MemoryContext rows;
@@ -271,12 +267,7 @@ history(PG_FUNCTION_ARGS)
 	argument_require(fcinfo, 1);
 	InitMaterializedSRF(fcinfo, 0);
 	window = check_extent(range);
-	if (max_events < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errcondition("bad_argument"),
-				 errmsg("argument \"%s\" must be at least 1", "max_events"),
-				 errhint("Leave it out for %d.", MAX_EVENTS_DEFAULT)));
+	max_events = argument_max_events(fcinfo, 3);
 	source = source_find(source_name, snapshot);
 	if (provider_name != NULL)
 		provider_id = find_provider(&source, source_name, provider_name,

@@ -37,8 +37,6 @@
 PG_FUNCTION_INFO_V1(feed_position);
 PG_FUNCTION_INFO_V1(changes_since);
 
-#define DEFAULT_MAX_EVENTS	1000
-
 /* There may be millions of names. */
 typedef char *SourceName;
 
@@ -309,22 +307,6 @@ read_filter(FunctionCallInfo fcinfo, int argno, Filter *filter)
 	sort_names(filter->names, filter->count);
 }
 
-static int64
-read_max_events(FunctionCallInfo fcinfo, int argno)
-{
-	int32		max_events = PG_ARGISNULL(argno) ? DEFAULT_MAX_EVENTS
-		: PG_GETARG_INT32(argno);
-
-	if (max_events < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errcondition("bad_argument"),
-				 errmsg("argument \"%s\" must be positive", "max_events"),
-				 errhint("Leave it out for %d events at most.",
-						 DEFAULT_MAX_EVENTS)));
-	return max_events;
-}
-
 /* A row that has a position and no event */
 static void
 put_position(Feed *feed)
@@ -353,7 +335,7 @@ changes_since(PG_FUNCTION_ARGS)
 	bool		done = true;
 	bool		given;
 
-	feed.left = read_max_events(fcinfo, 1);
+	feed.left = argument_max_events(fcinfo, 1);
 	read_filter(fcinfo, 2, &feed.filter);
 	feed.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	feed.snapshot = GetActiveSnapshot();

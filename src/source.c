@@ -250,8 +250,8 @@ keep_hint(SourceName name, Place row)
 /*
  * Find a source by name in a snapshot; false: there is none in it.
  */
-bool
-source_lookup(const char *name, Snapshot snapshot, Source *source)
+static bool
+lookup(const char *name, Snapshot snapshot, Source *source)
 {
 	SourceName	wanted = {name, strnlen(name, MAX_NAME_LENGTH + 1)};
 	CatalogScan scan;
@@ -289,7 +289,7 @@ source_find(const char *name, Snapshot snapshot)
 {
 	Source		source;
 
-	if (unlikely(!source_lookup(name, snapshot, &source)))
+	if (unlikely(!lookup(name, snapshot, &source)))
 		raise_unknown_source(name);
 	return source;
 }
