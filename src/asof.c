@@ -73,14 +73,6 @@ typedef struct Past
 	int			n_touched;
 } Past;
 
-static int64
-event_id(CatalogScan *scan)
-{
-	bool		isnull;
-
-	return DatumGetInt64(catalog_row_value(scan, Anum_event_id, &isnull));
-}
-
 static bool
 is_after(Past *past, CatalogScan *scan)
 {
@@ -141,7 +133,7 @@ read_providers(Past *past)
 static void
 undo_effective(Past *past, CatalogScan *scan)
 {
-	int64		id = event_id(scan);
+	int64		id = catalog_row_int64(scan, Anum_event_id);
 	char	   *before = event_change(scan, "effective");
 	PastProvider *provider;
 
@@ -175,9 +167,10 @@ read_rules(Past *past)
 		rule = event_change(&scan, "rule");
 		if (rule == NULL)
 			undo_effective(past, &scan);
-		else if (undone == 0 || event_id(&scan) < undone)
+		else if (undone == 0 ||
+				 catalog_row_int64(&scan, Anum_event_id) < undone)
 		{
-			undone = event_id(&scan);
+			undone = catalog_row_int64(&scan, Anum_event_id);
 			past->needs_all = strcmp(rule, "all") == 0;
 		}
 	}
@@ -252,7 +245,7 @@ read_partitions(Past *past)
 			blocked = !file_states(past, during);
 			during = overlap.during;
 		}
-		id = event_id(scan);
+		id = catalog_row_int64(scan, Anum_event_id);
 		provider = find_provider(past, catalog_row_int32(scan,
 														 Anum_event_provider_id));
 		if (provider->first_event == 0)
@@ -372,27 +365,6 @@ find_supplied(Past *past, CoverageScan *coverage, const PastProvider *provider,
 	interval_set_free(&gaps);
 }
 
-/* Does a coalesced set hold all of a window? */
-static bool
-holds(const IntervalSet *set, TimeInterval window)
-{
-	size_t		low = 0;
-	size_t		high = set->count;
-
-	/* The first that ends after the window's start */
-	while (low < high)
-	{
-		size_t		middle = low + (high - low) / 2;
-
-		if (set->items[middle].end > window.start)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low < set->count && set->items[low].start <= window.start &&
-		set->items[low].end >= window.end;
-}
-
 /* Was every instant of the window available? */
 static bool
 was_available(Past *past)
@@ -418,13 +390,13 @@ was_available(Past *past)
 				Min(provider->asked.end, past->window.end)
 			};
 
-			available = holds(&supplied, asked);
+			available = interval_set_holds(&supplied, asked);
 		}
 		interval_set_free(&supplied);
 	}
 	coverage_end(&coverage);
 	interval_set_coalesce(&anybody);
-	return available && holds(&anybody, past->window);
+	return available && interval_set_holds(&anybody, past->window);
 }
 
 /* Was a window of a source ready at an instant that history reaches back to? */
@@ -645,7 +617,7 @@ find_candidates(const Source *source, TimeInterval window, TimestampTz since,
 			.provider_id = catalog_row_int32(&overlap.scan,
 											 Anum_event_provider_id),
 			.time = event_time(clock, &overlap.scan),
-			.id = event_id(&overlap.scan),
+			.id = catalog_row_int64(&overlap.scan, Anum_event_id),
 			.state = event_state_before(&overlap.scan)
 		};
 

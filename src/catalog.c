@@ -116,25 +116,37 @@ catalog_generation(CatalogIndex which)
 }
 
 /*
- * For those who remember a page of an index or its table, and want to look at
- * it without opening either: the table, if nothing about the two has changed
- * since they had that generation, as far as a snapshot is concerned that was
- * taken before this is called; InvalidOid otherwise.
+ * For those who remember a page of a table, and want to look at it without
+ * opening the table: lock it, and tell which it is if nothing about it or the
+ * index has changed since they had that generation; InvalidOid otherwise.
  *
- * No lock is needed.  Whoever puts another file in the place of one keeps
- * writers out until the message of it is sent, or (REINDEX CONCURRENTLY) leaves
- * the old file in use until then.  So what a transaction that the snapshot sees
- * has written elsewhere was written after the message, and we hear of that
- * here.  What was written to the remembered page is there; and if the file is
- * gone meanwhile, no buffer has the page any more.
+ * Whoever puts another file in the place of one waits for this lock, or has had
+ * it, and then we hear of it as we lock.  To hear without locking is not
+ * enough: a transaction is in snapshots before its messages are sent, and may
+ * have written to the new file itself.
  */
 Oid
-catalog_unchanged(CatalogIndex which, uint64 generation)
+catalog_lock_again(CatalogIndex which, uint64 generation)
 {
-	AcceptInvalidationMessages();
+	if (OidIsValid(oids[which].table))
+		LockRelationOid(oids[which].table, AccessShareLock);
 	if (!OidIsValid(oids[which].index) || oids[which].generation != generation)
 		return InvalidOid;
 	return oids[which].table;
+}
+
+/*
+ * The same for a page of the index; false: something has changed.  The table is
+ * locked before the index, as by everybody.
+ */
+bool
+catalog_lock_index_again(CatalogIndex which, uint64 generation)
+{
+	if (!OidIsValid(catalog_lock_again(which, generation)))
+		return false;
+	LockRelationOid(oids[which].index, AccessShareLock);
+	return OidIsValid(oids[which].index) &&
+		oids[which].generation == generation;
 }
 
 /* Open the table of an index. */
@@ -595,8 +607,8 @@ catalog_entry_time(CatalogScan *scan, int key_column, TimestampTz *time)
 }
 
 /* The interval of the current entry of an index by overlap */
-TimeInterval
-catalog_entry_interval(CatalogScan *scan)
+static TimeInterval
+entry_interval(CatalogScan *scan)
 {
 	TimeInterval during = {
 		DatumGetTimestampTz(catalog_entry_value(scan, Key_start_at)),
@@ -790,7 +802,7 @@ overlap_next(OverlapScan *overlap)
 		while (overlap->in_class &&
 			   catalog_next_entry(&overlap->scan, ForwardScanDirection))
 		{
-			TimeInterval during = catalog_entry_interval(&overlap->scan);
+			TimeInterval during = entry_interval(&overlap->scan);
 
 			if (interval_overlaps(during, overlap->window) &&
 				catalog_fetch_row(&overlap->scan))

@@ -241,7 +241,8 @@ typedef struct CatalogScan
 extern Relation catalog_open_table(CatalogIndex which, LOCKMODE mode);
 extern void catalog_check_version(void);
 extern uint64 catalog_generation(CatalogIndex which);
-extern Oid	catalog_unchanged(CatalogIndex which, uint64 generation);
+extern Oid	catalog_lock_again(CatalogIndex which, uint64 generation);
+extern bool catalog_lock_index_again(CatalogIndex which, uint64 generation);
 extern void catalog_begin(CatalogScan *scan, CatalogIndex which,
 						  Snapshot snapshot);
 extern void catalog_begin_for_locking(CatalogScan *scan, CatalogIndex which,
@@ -285,7 +286,6 @@ extern bool catalog_next_row(CatalogScan *scan, ScanDirection direction);
 extern Datum catalog_entry_value(CatalogScan *scan, int key_column);
 extern bool catalog_entry_time(CatalogScan *scan, int key_column,
 							   TimestampTz *time);
-extern TimeInterval catalog_entry_interval(CatalogScan *scan);
 extern TimeInterval catalog_row_interval(CatalogScan *scan);
 extern Datum catalog_row_value(CatalogScan *scan, int attnum, bool *isnull);
 extern int32 catalog_row_int32(CatalogScan *scan, int attnum);

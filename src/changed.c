@@ -13,8 +13,8 @@
 #include "utils/snapmgr.h"
 
 #include "argument.h"
-#include "changed.h"
 #include "compat.h"
+#include "position.h"
 #include "source.h"
 
 PG_FUNCTION_INFO_V1(changed_ranges);
@@ -83,8 +83,8 @@ is_in_last(const IntervalSet *set, TimeInterval interval)
  * Add to a set the parts of a window of a source that may have changed; `here`
  * is the position of the snapshot.  The caller's own changes count.
  */
-void
-changed_collect(int32 source_id, TimeInterval window, const Position *since,
+static void
+collect_changed(int32 source_id, TimeInterval window, const Position *since,
 				const Position *here, Snapshot snapshot, IntervalSet *changed)
 {
 	CatalogScan scan;
@@ -153,6 +153,6 @@ changed_ranges(PG_FUNCTION_ARGS)
 	here = position_take(snapshot);
 	if (position_judge(since, here, snapshot, &why) == POSITION_GONE)
 		position_refuse(why);
-	changed_collect(source.id, window, since, here, snapshot, &changed);
+	collect_changed(source.id, window, since, here, snapshot, &changed);
 	PG_RETURN_DATUM(interval_set_to_multirange(&changed));
 }

@@ -15,9 +15,9 @@
  * - Adding: pieces = the interval minus the spans that are visible, each
  *	 inserted if nothing is in the way.  The exclusion constraint makes this
  *	 wait for an open transaction that is adding the same instants, and for
- *	 nobody else.  A piece that was skipped is looked at again in a new snapshot, until
- *	 nothing is missing: the other's span may cover a part of it only, or may
- *	 be gone again.
+ *	 nobody else.  A piece that was skipped is looked at again in a new
+ *	 snapshot, until nothing is missing: the other's span may cover a part of
+ *	 it only, or may be gone again.
  *
  * - Joining: chains of neighbours of the new piece, never the piece itself (an
  *	 open transaction that adds beside it would otherwise have to wait for us),

@@ -217,15 +217,14 @@ collect_events(const Source *source, TimeInterval window, int32 provider_id,
 	overlap_seek(&overlap, source->id, window);
 	while (overlap_next(&overlap))
 	{
-		bool		isnull;
-		Datum		id;
+		int64		id;
 
 		if (provider_id != 0 &&
 			catalog_row_int32(&overlap.scan,
 							  Anum_event_provider_id) != provider_id)
 			continue;
-		id = catalog_row_value(&overlap.scan, Anum_event_id, &isnull);
-		tuplesort_putdatum(newest, Int64GetDatum(-DatumGetInt64(id)), false);
+		id = catalog_row_int64(&overlap.scan, Anum_event_id);
+		tuplesort_putdatum(newest, Int64GetDatum(-id), false);
 	}
 	overlap_end(&overlap);
 }

@@ -370,7 +370,7 @@ explain_unavailable(Explanation *explanation)
 }
 
 /* Why is a window of a source not ready?  In the order of time. */
-ObstacleSort *
+static ObstacleSort *
 explain_source(const Source *source, TimeInterval window, Snapshot snapshot)
 {
 	Explanation explanation = {0};

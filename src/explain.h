@@ -8,8 +8,6 @@
 #include "obstacle.h"
 #include "source.h"
 
-extern ObstacleSort *explain_source(const Source *source, TimeInterval window,
-									Snapshot snapshot);
 extern char *explain_briefly(const Source *source, TimeInterval window,
 							 Snapshot snapshot, bool *failed);
 pg_noreturn extern void raise_not_ready(const char *name, const char *detail,

@@ -183,6 +183,16 @@ interval_set_overlaps(const IntervalSet *set, TimeInterval interval)
 	return i < set->count && set->items[i].start < interval.end;
 }
 
+/* Does a coalesced set hold all of an interval? */
+bool
+interval_set_holds(const IntervalSet *set, TimeInterval interval)
+{
+	size_t		i = first_ending_after(set, interval.start);
+
+	return i < set->count && set->items[i].start <= interval.start &&
+		set->items[i].end >= interval.end;
+}
+
 /*
  * Append to `gaps` the parts of `whole` that a coalesced set does not hold.
  */

@@ -50,6 +50,7 @@ extern void interval_set_merge(IntervalSet *set, TimeInterval item);
 extern void interval_set_free(IntervalSet *set);
 extern void interval_set_coalesce(IntervalSet *set);
 extern bool interval_set_overlaps(const IntervalSet *set, TimeInterval interval);
+extern bool interval_set_holds(const IntervalSet *set, TimeInterval interval);
 extern void interval_set_gaps(const IntervalSet *set, TimeInterval whole,
 							  IntervalSet *gaps);
 extern void interval_set_intersect(const IntervalSet *a, const IntervalSet *b,

@@ -389,8 +389,8 @@ is_whole(const char *text)
 }
 
 /* What a text says; NULL: it is not a position. */
-Position *
-position_read(const char *text)
+static Position *
+read_position(const char *text)
 {
 	Position   *position = palloc0(sizeof(Position));
 	const char *at = text + 2;
@@ -421,7 +421,7 @@ position_argument(FunctionCallInfo fcinfo, int argno)
 
 	/* A huge one is not unfolded for the look. */
 	if (toast_raw_datum_size(given) <= MAX_POSITION_LENGTH)
-		position = position_read(TextDatumGetCString(given));
+		position = read_position(TextDatumGetCString(given));
 	if (position == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -50,7 +50,6 @@ typedef enum Standing
 extern Position *position_take(Snapshot snapshot);
 extern Position *position_before_all(const Position *here);
 extern Position *position_argument(FunctionCallInfo fcinfo, int argno);
-extern Position *position_read(const char *text);
 extern char *position_text(const Position *position);
 extern bool view_sees_transaction(const View *view, uint64 xid);
 extern bool view_sees(const View *view, int64 id, uint64 xid,

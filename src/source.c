@@ -20,8 +20,8 @@
  * look, never an answer.  "Does not exist" and "not available" are answered by
  * the index alone.
  *
- * The table is neither opened nor locked for that.  Where it has another file
- * since (VACUUM FULL), we hear of it: catalog_unchanged().
+ * The table is locked for that, but not opened.  Where it has another file
+ * since (VACUUM FULL), we hear of it: catalog_lock_again().
  *
  * The length classes of the source's locks that were met are kept as a hint,
  * too, which makes a walk through the locks shorter and never wrong; as long as
@@ -57,7 +57,7 @@
 typedef struct Place
 {
 	RelLocator	file;
-	uint64		generation;		/* see catalog_unchanged() */
+	uint64		generation;		/* see catalog_lock_again() */
 	ItemPointerData tid;
 	Buffer		buffer;			/* InvalidBuffer: none */
 } Place;
@@ -146,7 +146,7 @@ visit(CatalogIndex which, const Place *place, Snapshot snapshot,
 	if (!BufferIsValid(place->buffer) || IsolationIsSerializable())
 		return false;
 	tuple->t_self = place->tid;
-	tuple->t_tableOid = catalog_unchanged(which, place->generation);
+	tuple->t_tableOid = catalog_lock_again(which, place->generation);
 	if (!OidIsValid(tuple->t_tableOid) ||
 		!ReadRecentBuffer(place->file, MAIN_FORKNUM,
 						  ItemPointerGetBlockNumber(&place->tid),
@@ -250,8 +250,8 @@ keep_hint(SourceName name, Place row)
 /*
  * Find a source by name in a snapshot; false: there is none in it.
  */
-bool
-source_lookup(const char *name, Snapshot snapshot, Source *source)
+static bool
+lookup(const char *name, Snapshot snapshot, Source *source)
 {
 	SourceName	wanted = {name, strnlen(name, MAX_NAME_LENGTH + 1)};
 	CatalogScan scan;
@@ -289,7 +289,7 @@ source_find(const char *name, Snapshot snapshot)
 {
 	Source		source;
 
-	if (unlikely(!source_lookup(name, snapshot, &source)))
+	if (unlikely(!lookup(name, snapshot, &source)))
 		raise_unknown_source(name);
 	return source;
 }

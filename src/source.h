@@ -20,7 +20,6 @@ typedef struct Source
 	struct SourceHints *hints;	/* until the next source is looked for */
 } Source;
 
-extern bool source_lookup(const char *name, Snapshot snapshot, Source *source);
 extern Source source_find(const char *name, Snapshot snapshot);
 pg_noreturn extern void raise_unknown_source(const char *name);
 extern uint64 *source_lock_classes(const Source *source);

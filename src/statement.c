@@ -127,22 +127,11 @@ kept_plan(Statement *statement, Parameters *parameters)
 }
 
 /*
- * Run a statement; returns the number of rows.  Results are in SPI_tuptable
- * until the next one.
+ * Run a statement in a given snapshot (besides, what the transaction itself has
+ * done since is seen), or in one of its own.
  */
-uint64
-statement_run(Statement *statement, Parameters *parameters)
-{
-	return statement_run_in(statement, parameters, InvalidSnapshot);
-}
-
-/*
- * The same in a given snapshot (besides, what the transaction itself has done
- * since is seen).
- */
-uint64
-statement_run_in(Statement *statement, Parameters *parameters,
-				 Snapshot snapshot)
+static uint64
+run_in(Statement *statement, Parameters *parameters, Snapshot snapshot)
 {
 	MemoryContext memory = CurrentMemoryContext;
 	int			code;
@@ -159,13 +148,23 @@ statement_run_in(Statement *statement, Parameters *parameters,
 }
 
 /*
+ * Run a statement; returns the number of rows.  Results are in SPI_tuptable
+ * until the next one.
+ */
+uint64
+statement_run(Statement *statement, Parameters *parameters)
+{
+	return run_in(statement, parameters, InvalidSnapshot);
+}
+
+/*
  * The same by the latest snapshot, whatever the isolation level.
  */
 uint64
 statement_run_latest(Statement *statement, Parameters *parameters)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	uint64		rows = statement_run_in(statement, parameters, snapshot);
+	uint64		rows = run_in(statement, parameters, snapshot);
 
 	UnregisterSnapshot(snapshot);
 	return rows;

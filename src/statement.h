@@ -39,8 +39,6 @@ extern void param_int2_array(Parameters *parameters, Datum *values, int count);
 extern void param_time_array(Parameters *parameters, Datum *values, int count);
 
 extern uint64 statement_run(Statement *statement, Parameters *parameters);
-extern uint64 statement_run_in(Statement *statement, Parameters *parameters,
-							   Snapshot snapshot);
 extern uint64 statement_run_latest(Statement *statement,
 								   Parameters *parameters);
 extern bool statements_attempt(void (*attempt) (void *arg), void *arg,

@@ -8,11 +8,11 @@
  * short.
  *
  * The lane of a provider shows its partitions: what is failed or locked; what is
- * late (lateness.c); and of what it has not made available, what is registered, and within its
- * effective range what is missing.  The lane "together" shows readiness: the
- * window is ready where it shows nothing but what is available.  So it has what
- * explain_readiness() finds (explain.c), and a registered or late partition
- * shows in it only where nobody else has supplied the same.
+ * late (lateness.c); and of what it has not made available, what is registered,
+ * and within its effective range what is missing.  The lane "together" shows
+ * readiness: the window is ready where it shows nothing but what is available.
+ * So it has what explain_readiness() finds (explain.c), and a registered or late
+ * partition shows in it only where nobody else has supplied the same.
  *
  * Nothing is sorted or kept by partition: what is outstanding is walked through
  * once, and kept in sets that are coalesced while they are filled; what is

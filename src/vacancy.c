@@ -36,7 +36,7 @@ unchanged(const Vacancy *vacancy)
 {
 	bool		same;
 
-	if (!OidIsValid(catalog_unchanged(LOCK_BY_KEY, vacancy->generation)) ||
+	if (!catalog_lock_index_again(LOCK_BY_KEY, vacancy->generation) ||
 		!ReadRecentBuffer(vacancy->index, MAIN_FORKNUM, vacancy->block,
 						  vacancy->buffer))
 		return false;

@@ -16,7 +16,7 @@ typedef struct Vacancy
 {
 	int32		source_id;		/* 0: none is known */
 	RelLocator	index;
-	uint64		generation;		/* see catalog_unchanged() */
+	uint64		generation;		/* see catalog_lock_index_again() */
 	BlockNumber block;
 	Buffer		buffer;
 	XLogRecPtr	lsn;			/* of the page, when it was so */
