@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 import secrets
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,12 @@ SELECT partreg.register_provider('airflow', partreg.register_source(s, 'o'),
                                  trusted_role => '{SOUTH}')
   FROM unnest('{{marts.revenue,marts.report}}'::text[]) s;
 """
+
+
+def pytest_configure() -> None:
+    """Whoever is told to end stops first what it has started: Airflow's programs
+    would go on without it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @dataclass
