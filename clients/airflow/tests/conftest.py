@@ -214,7 +214,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         )
         world.north.environment["PLACE"] = str(place)
         world.north.environment["REGISTRY"] = f"dbname={DATABASE} user={NORTH}"
-        try:
+        with contextlib.ExitStack() as ending:
+            ending.callback(world.north.drop)
+            ending.callback(world.south.drop)
             world.north.make()
             world.south.make(template=world.north.database)
             world.north.start("api-server", "dag-processor", "scheduler")  # nothing waits there
@@ -225,6 +227,3 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             world.south.unpause("revenue", "plain_revenue", "report")
             world.south.end_scheduled("revenue", "plain_revenue")
             yield world
-        finally:
-            world.north.drop()
-            world.south.drop()
