@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 import secrets
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,12 @@ SELECT partreg.register_provider('airflow', partreg.register_source(s, 'o'),
                                  trusted_role => '{SOUTH}')
   FROM unnest('{{marts.revenue,marts.report}}'::text[]) s;
 """
+
+
+def pytest_configure() -> None:
+    """Whoever is told to end stops first what it has started: Airflow's programs
+    would go on without it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @dataclass
@@ -207,7 +214,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         )
         world.north.environment["PLACE"] = str(place)
         world.north.environment["REGISTRY"] = f"dbname={DATABASE} user={NORTH}"
-        try:
+        with contextlib.ExitStack() as ending:
+            ending.callback(world.north.drop)
+            ending.callback(world.south.drop)
             world.north.make()
             world.south.make(template=world.north.database)
             world.north.start("api-server", "dag-processor", "scheduler")  # nothing waits there
@@ -218,6 +227,3 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             world.south.unpause("revenue", "plain_revenue", "report")
             world.south.end_scheduled("revenue", "plain_revenue")
             yield world
-        finally:
-            world.north.drop()
-            world.south.drop()

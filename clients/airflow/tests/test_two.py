@@ -126,7 +126,7 @@ def test_no_interval_is_refused_in_a_sentence(world: World) -> None:
 
 def test_plain_recipe(world: World) -> None:
     north, south, run = world.north, world.south, world.runs["plain_revenue"]
-    assert south.task("plain_revenue", run, "ready") == "up_for_reschedule"
+    south.wait_state("plain_revenue", run, "ready", "up_for_reschedule")
     made = world.run(north, "orders", PLAIN_DAY)
     north.wait_state("orders", made, "load", "success")
     south.wait_state("plain_revenue", run, "load", "success")

@@ -28,6 +28,11 @@ numbers = itertools.count(1)
 Json = dict[str, Any]
 
 
+def pytest_configure() -> None:
+    """Whoever is told to end stops first what it has started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def make_database(name: str, login: str = LOGIN) -> None:
     """A database with the extension, and a login of level admin, which is what a
     gateway needs."""

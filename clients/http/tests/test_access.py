@@ -93,8 +93,8 @@ def test_tokens(guarded: Gateway, lax: Gateway) -> None:
 
 
 def test_tokens_without_an_admin_token(start: Start) -> None:
-    for mode in ("true", "false"):
-        gateway = start(tokens="true", strict=mode)
+    for settings in ({"strict": "true"}, {"strict": "false"}, {"admin_token": ""}):
+        gateway = start(tokens="true", **settings)
         answer = gateway.post("/sources/register", source_name=new_name(), owner="o")
         assert answer.status_code == 403
         answer = gateway.post(

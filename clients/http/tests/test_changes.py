@@ -202,10 +202,10 @@ def test_every_event_once_beside_writers(start: Start, lax: Gateway) -> None:
                 break
         seen.append(events)
 
-    writers = [threading.Thread(target=write, args=(place,)) for place in places]
+    writers = [threading.Thread(target=write, args=(place,), daemon=True) for place in places]
     sources = [None, None, places[0].source, None]
     readers = [
-        threading.Thread(target=follow, args=(source, pause))
+        threading.Thread(target=follow, args=(source, pause), daemon=True)
         for source, pause in zip(sources, (0.05, 0.2, 0.3, 20), strict=True)
     ]
     for thread in (*readers, *writers):

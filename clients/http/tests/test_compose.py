@@ -78,6 +78,23 @@ def test_the_database_of_compose(start: Start) -> None:
         cluster.remove()
 
 
+def test_nobody_gets_in_where_the_setup_fails(tmp_path: Path) -> None:
+    """The image has let everybody in, and does not run docker/init.sh again."""
+    done = subprocess.run(
+        ["bash", ROOT / "docker" / "init.sh"],
+        env={
+            **os.environ,
+            "PGHOST": str(tmp_path),
+            "PGDATA": str(tmp_path),
+            "POSTGRES_DB": "registry",
+            "READER_PASSWORD": "it's",
+        },
+        capture_output=True,
+    )
+    assert done.returncode != 0
+    assert "all scram-sha-256" in (tmp_path / "pg_hba.conf").read_text()
+
+
 def test_the_walk_by_curl(lax: Gateway) -> None:
     for _ in range(2):
         walk = subprocess.run(

@@ -287,7 +287,8 @@ def test_typing_is_not_overwritten(page: Page, url: str) -> None:
     """By an answer that arrives meanwhile."""
     held: list[Any] = []
     page.route("**/timeline.json?*", lambda route: held.append(route))
-    page.goto(url + ORDERS)
+    with page.expect_request("**/timeline.json?*"):
+        page.goto(url + ORDERS)
     page.fill("#from", "2024-02-0")
     held[0].continue_()
     expect(page.locator(".why tbody tr").first).to_be_visible()

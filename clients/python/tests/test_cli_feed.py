@@ -1,7 +1,10 @@
 """partreg watch, changed, history, timeline, late, read, apply."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,6 +13,8 @@ from conftest import END as END_AT
 from conftest import START as START_AT
 from conftest import Place
 from test_cli import END, START, partreg, start
+
+from partition_registry import Token
 
 
 def load(place: Place) -> None:
@@ -213,6 +218,38 @@ def test_apply_again_and_again(place: Place, tmp_path: Path) -> None:
         with psycopg.connect(autocommit=True) as connection:
             connection.execute(f"SELECT partreg.grant_privileges('{role}', 'none')")
             connection.execute(f"DROP ROLE {role}")
+
+
+LOSES_THE_ANSWER = """
+import psycopg
+
+commit = psycopg.Connection.commit
+
+def lose_the_answer(connection):
+    commit(connection)
+    raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+psycopg.Connection.commit = lose_the_answer
+
+from partition_registry.cli import main
+
+main()
+"""
+
+
+def test_apply_keeps_tokens_that_may_be_good(place: Place, tmp_path: Path) -> None:
+    """After a COMMIT whose answer was lost the source may be there, and its token
+    nowhere but in the file."""
+    file = tmp_path / "registry.toml"
+    source = place.source + ".lost"
+    file.write_text(f'[[source]]\nname = "{source}"\nowner = "o"\ntoken_file = "source.token"\n')
+    program = [sys.executable, "-c", LOSES_THE_ANSWER, "apply", str(file)]
+    done = subprocess.run(program, env={**os.environ, **place.env}, capture_output=True, timeout=60)
+    assert done.returncode == 6
+    assert place.registry.call(
+        "SELECT partreg.rotate_access_token(%s, NULL, %s) IS NOT NULL",
+        (source, Token.read(tmp_path / "source.token")),
+    )
 
 
 def test_nothing_is_done_to_the_terminal(place: Place) -> None:

@@ -10,7 +10,6 @@ be dead, or a zombie; a zombie's unlock is then refused, and its rows roll back.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
@@ -51,17 +50,16 @@ def earlier_try(
     registry: Registry, source: str, provider: str, during: Range, tries: str, number: int
 ) -> str | None:
     """The holder of the partition's lock, where that is an earlier try."""
-    with contextlib.closing(registry.open(autocommit=True)) as connection:
-        row = connection.execute(
-            "SELECT holder FROM partreg.locks"
-            " WHERE source_name = %s AND provider_name = %s AND during = tstzrange(%s, %s)"
-            "   AND state = 'locked' AND starts_with(holder, %s)",
-            (source, provider, *during, tries),
-        ).fetchone()
-    if row is None:
+    holder: str | None = registry.call(
+        "SELECT holder FROM partreg.locks"
+        " WHERE source_name = %s AND provider_name = %s AND during = tstzrange(%s, %s)"
+        "   AND state = 'locked' AND starts_with(holder, %s)",
+        (source, provider, *during, tries),
+    )
+    if holder is None:
         return None
-    other, _, _ = row[0][len(tries) :].partition(" ")
-    return row[0] if other.isdigit() and int(other) < number else None
+    other, _, _ = holder[len(tries) :].partition(" ")
+    return holder if other.isdigit() and int(other) < number else None
 
 
 class PartitionOperator(BaseOperator):

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from psycopg.rows import DictRow
 
-from .database import Connection, Pool, run
+from .database import Connection, pool_of, run
 from .follower import PAGE, Client, Follower, event_of, read_page
 from .parameters import Text
 
@@ -37,7 +37,7 @@ async def changes(
     """A browser's EventSource, or any client that gives the last id it has seen
     as Last-Event-ID, misses nothing and gets nothing twice.  The position goes
     on with the same source."""
-    pool: Pool = request.app.state.pool
+    pool = pool_of(request)
     follower: Follower = request.app.state.follower
 
     # The first page is read before anything is answered, so that a position

@@ -15,7 +15,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import psycopg
-from partition_registry.token import Token, teach
+from fastapi import Request
+from partition_registry.token import teach
 from psycopg.adapt import AdaptersMap, Buffer, Loader
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
@@ -96,6 +97,11 @@ def make_pool(settings: Settings) -> Pool:
     )
 
 
+def pool_of(request: Request) -> Pool:
+    pool: Pool = request.app.state.pool
+    return pool
+
+
 async def run(pool: Pool, work: Callable[[Connection], Awaitable[T]]) -> T:
     """Do the work with a connection; again where another transaction was in
     the way.
@@ -120,6 +126,3 @@ async def rows(pool: Pool, statement: str, parameters: dict[str, object]) -> lis
         return await cursor.fetchall()
 
     return await run(pool, work)
-
-
-__all__ = ["Connection", "Pool", "Token", "connect", "make_pool", "rows", "run"]

@@ -24,7 +24,7 @@ import psycopg
 from psycopg.rows import DictRow
 
 from .database import Connection, connect
-from .refusals import hide_tokens, is_refusal, text_of
+from .refusals import is_refusal, text_of
 from .settings import Settings
 
 log = logging.getLogger("partition_registry_http")
@@ -145,7 +145,7 @@ class Follower:
                 finally:
                     await connection.close()
             except psycopg.Error as error:
-                log.warning("the feed: %s", hide_tokens(text_of(error)).partition("\n")[0])
+                log.warning("the feed: %s", text_of(error).partition("\n")[0])
                 if is_refusal(error.sqlstate):
                     # The history does not go on from here: each client is told
                     # when it comes back with its position.

@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from psycopg.rows import DictRow
 
-from .database import Pool, rows
+from .database import pool_of, rows
 
 router = APIRouter()
 
@@ -68,7 +68,7 @@ class _Gauges(Collector):
     summary="The view stats, for Prometheus",
 )
 async def metrics(request: Request) -> Response:
-    pool: Pool = request.app.state.pool
+    pool = pool_of(request)
     of_sources = await rows(
         pool,
         "SELECT current_database() AS datname, t.source_name AS source, s.owner,"

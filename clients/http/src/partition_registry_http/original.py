@@ -16,10 +16,11 @@ import psycopg
 from fastapi import APIRouter, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from partition_registry.token import Token
 from psycopg.rows import DictRow
 
 from . import shapes
-from .database import Connection, Pool, Token, rows, run
+from .database import Connection, pool_of, rows, run
 from .parameters import End, GivenToken, PathName, ProviderName, SourceName, Start, Text
 from .refusals import Refusal, answer, is_refusal, refuse, text_of
 from .settings import Settings
@@ -32,11 +33,6 @@ _NEEDS_TOKEN = "permission denied: this gateway wants the access_token of the so
 def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
-
-
-def _pool(request: Request) -> Pool:
-    pool: Pool = request.app.state.pool
-    return pool
 
 
 def _done(registered: dict[str, Any]) -> JSONResponse:
@@ -73,7 +69,7 @@ async def register_source(
 ) -> JSONResponse:
     settings = _settings(request)
     if settings.tokens:
-        if settings.admin_token is None:
+        if not settings.admin_token:
             return answer(403, "this gateway registers no sources: it has no admin_token")
         expected = settings.admin_token.get_secret_value().encode()
         if token is None or not hmac.compare_digest(token.to_wire(), expected):
@@ -94,7 +90,7 @@ async def register_source(
             row = await _one(cursor)
         return _source(row, made["token"])
 
-    return _done(await run(_pool(request), work))
+    return _done(await run(pool_of(request), work))
 
 
 @router.post(
@@ -143,7 +139,7 @@ async def register_provider(
             row = await _one(cursor)
         return _provider(row, made["token"])
 
-    return _done(await run(_pool(request), work))
+    return _done(await run(pool_of(request), work))
 
 
 @router.post(
@@ -232,7 +228,7 @@ async def check_readiness(
     try:
         # One statement: the answer and the reason are of one snapshot.
         found = await rows(
-            _pool(request),
+            pool_of(request),
             "WITH c AS MATERIALIZED (SELECT partreg.check_readiness("
             "          %(source)s, tstzrange(%(start)s, %(end)s)) AS is_ready)"
             "SELECT c.is_ready, o.* FROM c"
@@ -299,7 +295,7 @@ async def _change(
             )
             return await _one(cursor)
 
-    return await run(_pool(request), work)
+    return await run(pool_of(request), work)
 
 
 async def _one(cursor: psycopg.AsyncCursor[DictRow]) -> DictRow:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from partition_registry import page
 
-from .database import Pool, rows
+from .database import pool_of, rows
 from .parameters import Text
 
 router = APIRouter(prefix="/ui", include_in_schema=False)
@@ -30,8 +30,7 @@ Time = Annotated[float, Query(ge=-2.1e14, le=9.3e15, allow_inf_nan=False)]
 
 
 async def _json(request: Request, query: str, **parameters: object) -> Response:
-    pool: Pool = request.app.state.pool
-    found = await rows(pool, query, parameters)
+    found = await rows(pool_of(request), query, parameters)
     return Response(found[0]["json"], headers=_HEADERS, media_type="application/json")
 
 

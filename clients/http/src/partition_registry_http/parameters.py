@@ -7,9 +7,8 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from partition_registry.token import Token
 from pydantic import AfterValidator, StringConstraints
-
-from .database import Token
 
 # PostgreSQL's text has no NUL.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]

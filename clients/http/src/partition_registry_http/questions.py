@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from psycopg.rows import DictRow
 
 from . import shapes
-from .database import Pool, rows
+from .database import pool_of, rows
 from .parameters import End, PathName, Start, Text, iso
 from .refusals import answer
 
@@ -24,11 +24,6 @@ _MOST_OUTSTANDING = 20  # of one source in a list
 Limit = Annotated[int, Query(ge=1, le=_MOST, description="at most so many")]
 
 
-def _pool(request: Request) -> Pool:
-    pool: Pool = request.app.state.pool
-    return pool
-
-
 def _found(**values: Any) -> JSONResponse:
     return JSONResponse({"status_code": 200, **values})
 
@@ -36,7 +31,7 @@ def _found(**values: Any) -> JSONResponse:
 @router.get("/health", response_model=shapes.Health, summary="200 where the database answers")
 async def health(request: Request) -> JSONResponse:
     found = await rows(
-        _pool(request),
+        pool_of(request),
         "SELECT extversion AS version, pg_is_in_recovery() AS read_only"
         "  FROM pg_extension WHERE extname = 'partition_registry'",
         {},
@@ -59,7 +54,7 @@ async def sources(
     that are locked, failed or late (then with due_at).  next: what to give as
     after for more."""
     found = await rows(
-        _pool(request),
+        pool_of(request),
         """
         WITH page AS MATERIALIZED (
             SELECT source_id, source_name, owner, rule, registered_at
@@ -117,7 +112,7 @@ def _source(found: list[DictRow]) -> dict[str, Any]:
 async def explain(request: Request, source_name: PathName, start: Start, end: End) -> JSONResponse:
     """The first 1,000 obstacles; more: there are more."""
     found = await rows(
-        _pool(request),
+        pool_of(request),
         """
         SELECT lower(during) AS start, upper(during) AS end, state, provider_name, since, holder,
                lease_expires_at, reason
@@ -138,7 +133,7 @@ async def timeline(request: Request, source_name: PathName, start: Start, end: E
     """ready is what all providers together make so; states is by provider, as
     partreg.provider_states() gives it, all of one snapshot."""
     found = await rows(
-        _pool(request),
+        pool_of(request),
         """
         SELECT provider_name, state, ARRAY(SELECT ARRAY[lower(r), upper(r)]
                                              FROM unnest(ranges) r ORDER BY r) AS ranges
@@ -177,7 +172,7 @@ async def history(
 ) -> JSONResponse:
     """The newest first."""
     found = await rows(
-        _pool(request),
+        pool_of(request),
         """
         SELECT event_id, event, source_name, provider_name, lower(during) AS start,
                upper(during) AS end, at, actor, holder, reason, details
@@ -201,7 +196,7 @@ async def history(
 )
 async def position(request: Request) -> JSONResponse:
     """For /sources/{source_name}/changed, and as Last-Event-ID for /changes."""
-    found = await rows(_pool(request), "SELECT partreg.feed_position() AS position", {})
+    found = await rows(pool_of(request), "SELECT partreg.feed_position() AS position", {})
     return _found(**found[0])
 
 
@@ -218,7 +213,7 @@ async def changed(
     since: Annotated[Text, Query(description="a position")],
 ) -> JSONResponse:
     found = await rows(
-        _pool(request),
+        pool_of(request),
         """
         SELECT lower(r) AS start, upper(r) AS end
           FROM unnest(partreg.changed_ranges(

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -185,6 +186,7 @@ class Load(Claim):
         self._connection: AsyncConnection | None = None
         self._transaction = contextlib.AsyncExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._interruption: Future[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -233,10 +235,23 @@ class Load(Claim):
     async def _abandon(self, error: BaseException) -> None:
         lost = is_lost(self._connection is not None and self._connection.broken, error)
         with contextlib.suppress(BaseException):
+            await self._interrupted()
+        with contextlib.suppress(BaseException):
             await self._transaction.__aexit__(type(error), error, error.__traceback__)
         # Shielded: a task that is cancelled again must not leave the lock.
         await asyncio.shield(asyncio.to_thread(self._give_up, error, lost))
 
     def _interrupt(self) -> None:
         if self._connection is not None and self._loop is not None:
-            asyncio.run_coroutine_threadsafe(self._connection.cancel_safe(), self._loop)
+            self._interruption = asyncio.run_coroutine_threadsafe(
+                self._connection.cancel_safe(timeout=5), self._loop
+            )
+
+    async def _interrupted(self) -> None:
+        """Wait until the renewal's request to cancel, where there is one, has arrived:
+        else it may end a later statement, and where it goes away with the event
+        loop PgBouncer 1.18 ends itself."""
+        if self.lost is not None:
+            await asyncio.to_thread(self._renewal.join)
+        if self._interruption is not None:
+            await asyncio.wrap_future(self._interruption)

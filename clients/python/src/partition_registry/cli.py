@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Annotated
 import psycopg
 import typer
 
-from . import errors
+from . import errors, steps
 from .commandline import (
     CommandFailed,
     Day,
@@ -41,6 +41,13 @@ from .commandline import (
 )
 from .load import LEASE, Load
 from .page import standalone
+from .token import Token
+
+
+def _exit(obstacles: Sequence[errors.Obstacle]) -> typer.Exit:
+    if any(obstacle.state == "failed" for obstacle in obstacles):
+        return typer.Exit(3)
+    return typer.Exit(1 if obstacles else 0)
 
 
 @app.command()
@@ -59,9 +66,7 @@ def check(
         obstacles = registry.explain(source, *range_of(registry, start, end, day, zone))
         if as_json:
             print(json.dumps({"ready": not obstacles}))
-    if any(obstacle.state == "failed" for obstacle in obstacles):
-        raise typer.Exit(3)
-    raise typer.Exit(1 if obstacles else 0)
+    raise _exit(obstacles)
 
 
 @app.command()
@@ -79,9 +84,7 @@ def explain(
         registry = registry_of(dsn)
         obstacles = registry.explain(source, *range_of(registry, start, end, day, zone))
         show([vars(obstacle) for obstacle in obstacles], as_json)
-    if any(obstacle.state == "failed" for obstacle in obstacles):
-        raise typer.Exit(3)
-    raise typer.Exit(1 if obstacles else 0)
+    raise _exit(obstacles)
 
 
 @app.command()
@@ -134,12 +137,14 @@ def locks(dsn: Dsn = "", as_json: Json = False) -> None:
     """What is locked or failed: by whom, since when, until when."""
     names = "source provider start end state holder since lease_expires_at abandoned reason"
     columns = names.split()
-    with exit_status(), contextlib.closing(registry_of(dsn).open(autocommit=True)) as connection:
-        rows = connection.execute(
-            "SELECT source_name, provider_name, lower(during), upper(during), state, holder,"
-            "       since, lease_expires_at, abandoned, reason"
-            "  FROM partreg.locks ORDER BY 1, 2, 3"
-        ).fetchall()
+    with exit_status():
+        rows = registry_of(dsn).run(
+            steps.rows(
+                "SELECT source_name, provider_name, lower(during), upper(during), state, holder,"
+                "       since, lease_expires_at, abandoned, reason"
+                "  FROM partreg.locks ORDER BY 1, 2, 3"
+            )
+        )
         show([dict(zip(columns, row, strict=True)) for row in rows], as_json)
 
 
@@ -385,20 +390,14 @@ def rotate(
     with exit_status():
         registry = registry_of(dsn, token_file)
         with contextlib.closing(registry.open()) as connection:
-            try:
-                row = connection.execute(
+            new = steps.run(
+                connection,
+                steps.value(
                     "SELECT partreg.rotate_access_token(%s, %s, %s, %s)",
                     (source, provider, registry.token, timedelta(seconds=grace)),
-                ).fetchone()
-            except psycopg.Error as error:
-                raise errors.translated(error) from error
-            assert row is not None
-            # In the file before the commit: a token that is nowhere is lost.
-            descriptor = os.open(new_token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(row[0] + "\n")
-                file.flush()
-                os.fsync(descriptor)
+                ),
+            )
+            Token(new).write(new_token_file)
             connection.commit()
 
 

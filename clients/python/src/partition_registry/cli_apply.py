@@ -27,17 +27,15 @@ goes by its token_file's token, where there is one, or by its trusted role.
 from __future__ import annotations
 
 import contextlib
-import os
 import tomllib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import psycopg
 import typer
 
-from . import errors, steps
+from . import steps
 from .commandline import Dsn, Json, app, exit_status, registry_of, show
 from .errors import BadArgument
 from .steps import Connection
@@ -75,10 +73,11 @@ def apply(
             declaration = _Declaration(connection, file.parent)
             try:
                 declaration.declare(declared)
-                connection.commit()
             except BaseException:
                 declaration.take_back()
                 raise
+            # Where this fails nobody knows whether it arrived: the files stay.
+            connection.commit()
         show(declaration.done, as_json)
 
 
@@ -230,13 +229,8 @@ class _Declaration:
             return Token.read(path) if path is not None and path.exists() else None
         self._tell("register_source" if provider is None else "register_provider", source, provider)
         if path is not None:
-            # Before the commit: a token that is nowhere is lost.
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            Token(token).write(path)
             self._written.append(path)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(token + "\n")
-                file.flush()
-                os.fsync(descriptor)
         elif "trusted_role" not in declared:
             raise BadArgument(
                 f'"{provider or source}" is new and has neither a token_file nor a trusted_role'
@@ -244,10 +238,7 @@ class _Declaration:
         return Token(token)
 
     def _run(self, statement: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        try:
-            return self._connection.execute(statement.encode(), values).fetchall()
-        except psycopg.Error as error:
-            raise errors.translated(error) from error
+        return steps.run(self._connection, steps.rows(statement, values))
 
     def _tell(self, what: str, source: str, provider: str | None) -> None:
         self.done.append({"done": what, "name": source, "provider": provider})

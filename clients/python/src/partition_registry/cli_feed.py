@@ -3,7 +3,6 @@ which runs a program in the snapshot of a check."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -11,7 +10,6 @@ import subprocess
 from pathlib import Path
 from typing import Annotated, Any
 
-import psycopg
 import typer
 
 from . import errors, steps
@@ -43,11 +41,7 @@ PositionFile = Annotated[
 
 
 def _rows(dsn: str, statement: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
-    with contextlib.closing(registry_of(dsn).open(autocommit=True)) as connection:
-        try:
-            return connection.execute(statement.encode(), parameters).fetchall()
-        except psycopg.Error as error:
-            raise errors.translated(error) from error
+    return registry_of(dsn).run(steps.rows(statement, parameters))
 
 
 def _event(change: Change) -> dict[str, Any]:

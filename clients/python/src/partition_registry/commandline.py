@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import psycopg
 import typer
 
-from . import errors
+from . import errors, steps
 from .registry import Registry, connect
 from .token import Token
 
@@ -114,17 +114,14 @@ def range_of(
             "today": "(now() AT TIME ZONE %(zone)s)::date",
             "yesterday": "(now() AT TIME ZONE %(zone)s)::date - 1",
         }
-        with contextlib.closing(registry.open(autocommit=True)) as connection:
-            try:
-                row = connection.execute(
-                    "SELECT lower(d), upper(d) FROM partreg.day_range("  # noqa: S608
-                    f"{dates.get(day, '%(day)s::date')}, %(zone)s) d".encode(),
-                    {"day": day, "zone": zone},
-                ).fetchone()
-            except psycopg.Error as error:
-                raise errors.translated(error) from error
-        assert row is not None
-        return row[0], row[1]
+        ((start_at, end_at),) = registry.run(
+            steps.rows(
+                "SELECT lower(d), upper(d) FROM partreg.day_range("  # noqa: S608
+                f"{dates.get(day, '%(day)s::date')}, %(zone)s) d",
+                {"day": day, "zone": zone},
+            )
+        )
+        return start_at, end_at
     if start is None or end is None:
         raise errors.BadArgument("give START and END, or --day and --tz")
     return instant(registry, start, zone), instant(registry, end, zone)

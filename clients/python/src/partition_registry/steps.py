@@ -8,7 +8,7 @@ registry's refusals into the exceptions of partition_registry.errors.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -22,7 +22,8 @@ from .errors import BadArgument, NotReady, Obstacle
 T = TypeVar("T")
 Connection = psycopg.Connection[TupleRow]
 AsyncConnection = psycopg.AsyncConnection[TupleRow]
-Steps = Generator[tuple[str, Sequence[object]], list[TupleRow], T]
+Parameters = Sequence[object] | Mapping[str, object]
+Steps = Generator[tuple[str, Parameters], list[TupleRow], T]
 
 
 def run(connection: Connection, steps: Steps[T]) -> T:
@@ -61,6 +62,11 @@ def value(statement: str, parameters: Sequence[object] = ()) -> Steps[Any]:
     """The only value of a statement; None where there is no row."""
     rows = yield statement, parameters
     return rows[0][0] if rows else None
+
+
+def rows(statement: str, parameters: Parameters = ()) -> Steps[list[TupleRow]]:
+    """All rows of a statement."""
+    return (yield statement, parameters)
 
 
 def aware(*times: datetime) -> None:

@@ -29,6 +29,21 @@ class Token:
         """The token in a file.  Errors: OSError, where it cannot be read."""
         return cls(Path(path).read_text(encoding="ascii", errors="replace"))
 
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Put it into a new file, which its owner alone can read.
+
+        Where the token is new, before the commit: one that is nowhere is lost.
+        Errors: OSError, FileExistsError among them."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(self.__value + "\n")
+                file.flush()
+                os.fsync(descriptor)
+        except BaseException:
+            os.unlink(path)
+            raise
+
     def __repr__(self) -> str:
         return "***"
 
