@@ -236,12 +236,25 @@ put_row(ReturnSetInfo *rsinfo, Datum *values, bool *nulls)
 }
 
 /*
+ * Give a row the names that source and provider have now; it comes with those
+ * that they had at the event.
+ */
+static void
+set_names(Datum *values, const char *source_name, CatalogScan *provider)
+{
+	values[CHANGE_SOURCE_NAME] = CStringGetTextDatum(source_name);
+	values[CHANGE_PROVIDER_NAME] =
+		CStringGetTextDatum(catalog_row_text(provider, Anum_provider_name));
+}
+
+/*
  * history(source_name text, during tstzrange, provider_name text DEFAULT NULL,
  *		   max_events integer DEFAULT 1000)
  *		returns SETOF change: the events of partitions that overlap the range,
  *		which may be unbounded, newest first
  *
- * Of one provider, or (NULL) of all.
+ * Of one provider, or (NULL) of all; under the names that source and providers
+ * have now.
  *
  * Errors: 22004, 22023 (empty; max_events below 1), 42704.
  */
@@ -260,6 +273,7 @@ history(PG_FUNCTION_ARGS)
 	int32		provider_id = 0;
 	Tuplesortstate *newest;
 	CatalogScan scan;
+	CatalogScan provider;
 	Datum		id;
 	bool		isnull;
 
@@ -282,22 +296,30 @@ history(PG_FUNCTION_ARGS)
 	rows = AllocSetContextCreate(CurrentMemoryContext, "partreg result row",
 								 ALLOCSET_SMALL_SIZES);
 	catalog_begin(&scan, EVENT_BY_ID, snapshot);
+	catalog_begin(&provider, PROVIDER_BY_ID, snapshot);
 	for (int32 n = 0; n < max_events &&
 		 tuplesort_getdatum_compat(newest, true, &id, &isnull); n++)
 	{
 		MemoryContext memory;
 		Datum		values[CHANGE_COLUMNS];
 		bool		nulls[CHANGE_COLUMNS];
+		bool		has_provider;
 
 		catalog_seek_number(&scan, -DatumGetInt64(id));
 		if (!catalog_next_row(&scan, ForwardScanDirection))
 			continue;
+		catalog_seek_number(&provider,
+							catalog_row_int32(&scan, Anum_event_provider_id));
+		has_provider = catalog_next_row(&provider, ForwardScanDirection);
 		memory = MemoryContextSwitchTo(rows);
 		change_values(&scan, values, nulls);
+		if (has_provider)		/* the tables are not damaged */
+			set_names(values, source_name, &provider);
 		put_row(rsinfo, values, nulls);
 		MemoryContextSwitchTo(memory);
 		MemoryContextReset(rows);
 	}
+	catalog_end(&provider);
 	catalog_end(&scan);
 	tuplesort_end(newest);
 	MemoryContextDelete(rows);

@@ -7,7 +7,9 @@
 
 #include "catalog.h"
 
-/* The columns of the type, from 0, as far as they are no column of an event */
+/* Columns of the type, from 0 */
+#define CHANGE_SOURCE_NAME		2
+#define CHANGE_PROVIDER_NAME	3
 #define CHANGE_DURING			4
 #define CHANGE_NEXT_POSITION	10
 #define CHANGE_COLUMNS			11
