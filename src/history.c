@@ -233,7 +233,7 @@ static bool
 may_make_ready(const Event *event)
 {
 	static const char *const events[] = {
-		"unlock", "retire", "revoke", "change_rule", "change_provider", "rename"
+		"unlock", "retire", "revoke", "change_rule"
 	};
 
 	for (int i = 0; i < lengthof(events); i++)

@@ -44,7 +44,7 @@ typedef struct Event
 	const char *holder;			/* or NULL */
 	const char *reason;			/* or NULL */
 	Jsonb	   *details;		/* or NULL */
-	bool		may_make_ready; /* though events of its kind do not */
+	bool		may_make_ready; /* though not all events of its kind may */
 } Event;
 
 extern void history_record(const Event *event);

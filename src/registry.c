@@ -478,8 +478,18 @@ set_effective(PG_FUNCTION_ARGS)
 	param_datum(&parameters, TSTZRANGEOID, after);
 	before = effective_lock(access.provider_id);
 	if (statement_run(&update_effective, &parameters) > 0)
-		record("change_provider", &access,
-			   history_change("effective", before, effective_text(after)));
+	{
+		Event		event = {
+			.event = "change_provider",
+			.access = &access,
+			.at = GetCurrentTimestamp(),
+			.details = history_change("effective", before,
+									  effective_text(after)),
+			.may_make_ready = true
+		};
+
+		history_record(&event);
+	}
 	write_end();
 	PG_RETURN_VOID();
 }

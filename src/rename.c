@@ -66,7 +66,9 @@ record_rename(const Access *access, const char *new_name)
 	Event		event = {
 		.event = "rename",
 		.access = access,
-		.at = GetCurrentTimestamp()
+		.at = GetCurrentTimestamp(),
+		/* Whoever asks for the new name finds what is ready there. */
+		.may_make_ready = access->provider_name == NULL
 	};
 	StringInfoData details;
 

@@ -83,8 +83,14 @@ SELECT partreg.set_effective('notify 3', 'a', 'empty', :'source_token');
 SELECT partreg.retire_partition('notify 3', 'a', '[2024-01-01 00:00+00, 2024-01-02 00:00+00)', :'token');
 SELECT partreg.revoke_provider('notify 3', 'a', :'source_token');
 SELECT partreg.register_provider('a', :'source_token') AS token \gset
-SELECT partreg.rename_provider('notify 3', 'a', 'b', :'source_token');
-SELECT partreg.drop_source('notify 3', :'source_token');
+SELECT partreg.rename_source('notify 3', 'notify 3b', :'source_token');
+-- Nothing of this does.
+SELECT partreg.rename_provider('notify 3b', 'a', 'b', :'source_token');
+SELECT partreg.set_trusted_role('notify 3b', 'b', 'regress_notify', :'source_token');
+SELECT partreg.set_trusted_role('notify 3b', NULL, 'regress_notify', :'source_token');
+SELECT partreg.set_deadline('notify 3b', 'b', '1 day', :'source_token');
+SELECT partreg.set_calendar('notify 3b', 'b', '1 day', '2024-01-01 00:00+00', :'source_token');
+SELECT partreg.drop_source('notify 3b', :'source_token');
 \o
 RESET SESSION AUTHORIZATION;
 
