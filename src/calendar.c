@@ -281,17 +281,13 @@ raise_no_bound(int64 before, int64 after)
 			 errhint("Steps are counted from the start of the range, by the wall clock of the time zone.")));
 }
 
-/* count: how many there would be; 0: not known */
 pg_noreturn static void
 raise_too_many(uint64 count)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errcondition("bad_argument"),
-			 count == 0
-			 ? errmsg("range would make more than %d partitions",
-					  MAX_PARTITIONS)
-			 : errmsg("range would make " UINT64_FORMAT " partitions", count),
+			 errmsg("range would make " UINT64_FORMAT " partitions", count),
 			 errdetail("One call makes at most %d partitions.", MAX_PARTITIONS),
 			 errhint("Is this step the one you mean?")));
 }
@@ -337,10 +333,14 @@ calendar_steps(const Calendar *calendar, int64 end)
 	calendar_walk_begin(&walk, calendar);
 	while (calendar_walk_next(&walk, end, &step))
 	{
-		if (++count > MAX_PARTITIONS)
-			raise_too_many(0);
+		count++;
 		CHECK_FOR_INTERRUPTS();
 	}
+	if (walk.bound != end)
+		count--;				/* the last one is cut off */
+	/* Counted to the end, to say how many: all of time has some 10^8 days. */
+	if (count > MAX_PARTITIONS)
+		raise_too_many((uint64) count);
 	if (walk.bound != end)
 		raise_no_bound(step.start, step.end);
 	return count;

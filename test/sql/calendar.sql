@@ -138,7 +138,7 @@ SELECT * FROM partreg.step_ranges('[294276-12-01, 294276-12-31 23:00)', '1 month
 SELECT * FROM partreg.step_ranges('[294276-12-31 20:00, 294276-12-31 23:00)', '2 hours');
 SELECT * FROM partreg.step_ranges('[2024-01-01, 2024-01-02)', '178000000 years 2147483647 days 2000000000 hours');
 
--- 22023: too many for one call, at once.
+-- 22023: too many for one call; how many, the message says.
 SELECT * FROM partreg.step_ranges('[2024-01-01, 2024-01-02)', '1 microsecond');
 SELECT * FROM partreg.step_ranges('[2024-01-01, 2024-01-02 00:00:00.000001)', '2 microseconds');
 SELECT * FROM partreg.step_ranges('[4714-11-24 BC, 294276-12-31 23:00)', '1 day', 'Europe/Berlin');
