@@ -17,7 +17,9 @@
  * for, as to ask for the greatest of all would copy a page of the index.)
  * Nothing in this depends on who has committed or rolled back, and the look goes
  * by index entries, whether or not their rows can be seen.  After a crash the
- * same holds: the WAL of the draw comes before that of the entry.
+ * same holds: the WAL of the draw comes before that of the entry.  Only where a
+ * sequence is behind the entries are those of dead rows left out: their numbers
+ * are free, and advance_sequences() does not advance over what it cannot see.
  *
  * Nor does the look make SERIALIZABLE transactions depend on each other: it is
  * no read of a snapshot, and leaves no predicate lock.
@@ -97,20 +99,24 @@ purged_number(void)
 }
 
 /*
- * The greatest number in the index, from one on; 0: there is none.  Where no
+ * The greatest number in the index, from one on; 0: there is none.  Entries of
+ * rows that are dead count, unless only living ones are wanted.  Where no
  * event was numbered here yet, what was purged elsewhere counts too: positions
  * have seen those numbers.
  */
 static int64
-greatest_number(Sequence which, int64 from)
+greatest_number(Sequence which, int64 from, bool living)
 {
 	CatalogScan scan;
+	SnapshotData dirty;
 	int64		result = 0;
 
-	/* No snapshot of a transaction: it looks at entries, not at rows. */
-	catalog_begin(&scan, sequences[which].index, SnapshotAny);
+	/* No snapshot of a transaction: what others have not committed counts. */
+	InitDirtySnapshot(dirty);
+	catalog_begin(&scan, sequences[which].index, living ? &dirty : SnapshotAny);
 	catalog_seek_numbers(&scan, from);
-	if (catalog_next_entry(&scan, BackwardScanDirection))
+	if (living ? catalog_next_row(&scan, BackwardScanDirection)
+		: catalog_next_entry(&scan, BackwardScanDirection))
 	{
 		Datum		number = catalog_entry_value(&scan, Key_number);
 
@@ -149,9 +155,13 @@ next_number(Sequence which)
 void
 sequence_check(Sequence which)
 {
-	int64		greatest = greatest_number(which, next_number(which));
+	int64		next = next_number(which);
+	int64		greatest = greatest_number(which, next, false);
 
-	if (unlikely(greatest != 0 && next_number(which) <= greatest))
+	if (likely(greatest == 0 || next_number(which) > greatest))
+		return;
+	greatest = greatest_number(which, next, true);
+	if (greatest != 0 && next_number(which) <= greatest)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("sequence partreg.%s is behind the numbers in use",

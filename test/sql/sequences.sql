@@ -58,6 +58,15 @@ SELECT setval('partreg.event_id_seq', :event, false) > 0;
 SELECT left(pg_temp.error(format('SELECT partreg.lock_partition(%L, %L, %L, %L)', 'sequences', 'a', '[2024-01-01, 2024-01-02)', :'a')), 5);
 SELECT setval('partreg.event_id_seq', :event, true) > 0;
 SELECT pg_temp.error(format('SELECT partreg.lock_partition(%L, %L, %L, %L)', 'sequences', 'a', '[2024-01-01, 2024-01-02)', :'a'));
+-- A number that was drawn and rolled back is free: the row is dead.
+BEGIN;
+SELECT partreg.register_provider('rolled back', :'token') IS NOT NULL;
+ROLLBACK;
+SELECT setval('partreg.provider_id_seq', 1, false), setval('partreg.event_id_seq', 1, false);
+SELECT (p.source, p.provider) = (:source, :provider) FROM pg_temp.advanced() p;
+SELECT pg_temp.behind();
+SELECT pg_temp.error(format('SELECT partreg.register_provider(%L, %L)', 'b', :'token'));
+SELECT source, provider, event FROM places \gset
 -- The numbers of events that were purged count, also where there is no other
 -- event: positions have seen them.
 BEGIN;
