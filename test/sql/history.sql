@@ -84,7 +84,7 @@ SELECT source_name, provider_name, event FROM partreg.history('history new', pg_
 -- The view and the feed have the old names in old events.
 SELECT e.source_name, e.provider_name, c.source_name, c.provider_name, e.event
 FROM partreg.history('history new', pg_temp.hours(0, 24), 'q new') h
-JOIN partreg.events e USING (event_id) JOIN partreg.changes_since(NULL, 100000) c USING (event_id);
+JOIN partreg.events e USING (event_id) JOIN partreg.changes_since(NULL, 100000, '{history}') c USING (event_id) ORDER BY event_id DESC;
 SELECT * FROM partreg.history('history new', pg_temp.hours(0, 24), 'q');
 SELECT * FROM partreg.history('history', pg_temp.hours(0, 24));
 SELECT partreg.rename_source('history new', 'history', :'source_token');
