@@ -69,8 +69,8 @@ access_deny(void)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errcondition("not_allowed"),
 			 errmsg("permission denied for source or provider"),
-			 errdetail("There is no source and provider of these names for which this access token or role is good."),
-			 errhint("Check the names, and the access token or the trusted role; a lost token is replaced by partreg.rotate_access_token() or partreg.reset_access_token().")));
+			 errdetail("No source and provider with these names accept this access token or role."),
+			 errhint("Check the names, and the access token or trusted role. partreg.rotate_access_token() and partreg.reset_access_token() replace a lost token.")));
 }
 
 /* Refuse what nobody can do for a provider that is revoked. */

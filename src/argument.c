@@ -332,7 +332,7 @@ raise_long_details(const char *measure)
 			 errcondition("bad_argument"),
 			 errmsg("argument \"%s\" is too long", "details"),
 			 errdetail_internal("%s", measure),
-			 errhint("Store long values elsewhere, and say where.")));
+			 errhint("Store long values elsewhere, and give their location here.")));
 }
 
 /*
@@ -345,7 +345,7 @@ unfold_details(struct varlena *given)
 	Size		size = toast_raw_datum_size(PointerGetDatum(given));
 
 	if (size > 8 * MAX_DETAILS_LENGTH)
-		raise_long_details(psprintf("It has %zu bytes as jsonb; %d are allowed as text.",
+		raise_long_details(psprintf("The object has %zu bytes as jsonb, and may have at most %d bytes as text.",
 									size, MAX_DETAILS_LENGTH));
 	return DatumGetJsonbP(PointerGetDatum(given));
 }
@@ -373,7 +373,7 @@ refuse_long_numbers(Jsonb *details)
 		length += strlen(number);
 		pfree(number);
 		if (length > MAX_DETAILS_LENGTH)
-			raise_long_details(psprintf("Its numbers have more than %d bytes as text.",
+			raise_long_details(psprintf("The numbers of the object have more than %d bytes as text.",
 										MAX_DETAILS_LENGTH));
 	}
 }
@@ -386,7 +386,7 @@ refuse_long_text(Jsonb *details)
 	initStringInfo(&text);
 	(void) JsonbToCString(&text, &details->root, VARSIZE(details));
 	if (text.len > MAX_DETAILS_LENGTH)
-		raise_long_details(psprintf("It has %d bytes as text; %d are allowed.",
+		raise_long_details(psprintf("The object has %d bytes as text, and may have at most %d.",
 									text.len, MAX_DETAILS_LENGTH));
 	pfree(text.data);
 }
@@ -603,7 +603,7 @@ check_duration(const Interval *given, const char *label)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
 				 errmsg("invalid length of time for argument \"%s\"", label),
-				 errhint("Give days, hours, minutes or seconds, not months, and nothing negative.")));
+				 errhint("Give days, hours, minutes or seconds. Months and negative fields are not allowed.")));
 	return result;
 }
 

@@ -186,7 +186,7 @@ raise_history_gone(TimestampTz since)
 			 errmsg("history does not reach back to that instant"),
 			 TIMESTAMP_NOT_FINITE(since) ? 0
 			 : errdetail("It begins at %s.", timestamptz_to_str(since)),
-			 errhint("Ask for a later instant; partreg.purge_history() removes what is old.")));
+			 errhint("Ask about a later instant. Earlier events were purged, or written by a version that did not record enough.")));
 }
 
 /*
@@ -454,7 +454,7 @@ readiness_as_of(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
 				 errmsg("argument \"%s\" is in the future", "as_of"),
-				 errhint("What is ready now is answered by partreg.check_readiness().")));
+				 errhint("Use partreg.check_readiness() to ask what is ready now.")));
 	source = source_find(name, snapshot);
 	identity_read(snapshot, &registry);
 	if (as_of < registry.history_since)

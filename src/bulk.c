@@ -281,7 +281,7 @@ raise_none_within(const Bulk *bulk)
 			 errmsg("no partition of provider \"%s\" lies within the range",
 					quotable(bulk->access.provider_name)),
 			 neighbours == NULL ? 0 : errdetail_internal("%s", neighbours),
-			 errhint("The view partreg.partitions lists the partitions there are.")));
+			 errhint("The view partreg.partitions lists all partitions.")));
 }
 
 /* Does something to a batch, each partition of which is locked and read */

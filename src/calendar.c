@@ -293,7 +293,7 @@ raise_too_many(uint64 count)
 					  MAX_PARTITIONS)
 			 : errmsg("range would make " UINT64_FORMAT " partitions", count),
 			 errdetail("One call makes at most %d partitions.", MAX_PARTITIONS),
-			 errhint("Is this step the one you mean?")));
+			 errhint("Give a longer step or a shorter range.")));
 }
 
 /* A length of time after an instant; INTERVAL_MAX beyond the last timestamp */

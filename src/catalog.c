@@ -175,7 +175,7 @@ catalog_open_table(CatalogIndex which, LOCKMODE mode)
 					(errcode(ERRCODE_UNDEFINED_TABLE),
 					 errmsg("table partreg.%s does not exist",
 							names[which].table),
-					 errhint("Restore it from a backup, or create the extension anew.")));
+					 errhint("Restore it from a backup, or drop and create the extension again.")));
 		table = table_open(oid, mode);
 		oids[which].table = oid;
 		oids[which].index = InvalidOid;
@@ -198,7 +198,7 @@ catalog_check_version(void)
 	if (natts != Natts_event)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the extension partition_registry is not of the version of its library"),
+				 errmsg("extension \"partition_registry\" has another version than its library"),
 				 errhint("Run ALTER EXTENSION partition_registry UPDATE.")));
 }
 
@@ -216,7 +216,7 @@ open_index(CatalogIndex which, LOCKMODE mode)
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("index partreg.%s does not exist",
 							names[which].index),
-					 errhint("Restore it from a backup, or create the extension anew.")));
+					 errhint("Restore it from a backup, or drop and create the extension again.")));
 		oids[which].index = oid;
 		oids[which].generation++;
 	}

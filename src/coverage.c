@@ -541,7 +541,7 @@ coverage_add(const Access *access, TimeInterval interval)
 					(errcode(ERRCODE_DATA_CORRUPTED),
 					 errmsg("the spans of provider \"%s\" are damaged",
 							quotable(access->provider_name)),
-					 errhint("partreg.verify() tells what is wrong.")));
+					 errhint("Run partreg.verify() to see what is wrong.")));
 
 		for (size_t i = 0; i < missing.count; i++)
 		{

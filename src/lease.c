@@ -169,7 +169,7 @@ raise_none_held(const Claim *claim)
 			 errmsg("holder \"%s\" has no lock on a partition of provider \"%s\" within the range",
 					quotable(claim->holder),
 					quotable(claim->access->provider_name)),
-			 errhint("Roll back what was done under a lock; the view partreg.locks lists the locks there are.")));
+			 errhint("Roll back what was done under the lock. The view partreg.locks lists all locks.")));
 }
 
 /*

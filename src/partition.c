@@ -215,7 +215,7 @@ raise_unknown_partition(const Access *access, TimeInterval during)
 			 errmsg("partition %s of provider \"%s\" does not exist",
 					show_interval(during), quotable(access->provider_name)),
 			 neighbours == NULL ? 0 : errdetail_internal("%s", neighbours),
-			 errhint("Register it with partreg.register_partition(); the range has to be the very same.")));
+			 errhint("Give exactly the range that was registered, or register this one with partreg.register_partition().")));
 }
 
 /*

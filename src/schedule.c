@@ -106,8 +106,8 @@ check_closed(Datum given, bool isnull)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errcondition("bad_argument"),
 					 errmsg("argument \"closed\" has too many ranges"),
-					 errdetail("They may take %d bytes.", MAX_CLOSED_LENGTH),
-					 errhint("Leave out what is long past, and join ranges that touch.")));
+					 errdetail("Together the ranges may take at most %d bytes.", MAX_CLOSED_LENGTH),
+					 errhint("Leave out ranges that are long past, and join ranges that touch.")));
 		multirange_to_interval_set(DatumGetMultirangeTypeP(given), &closed);
 	}
 	return interval_set_to_multirange(&closed);

@@ -157,7 +157,7 @@ sequence_check(Sequence which)
 				 errmsg("sequence partreg.%s is behind the numbers in use",
 						sequences[which].name),
 				 errdetail("Number " INT64_FORMAT " is in use.", greatest),
-				 errhint("The owner of the extension calls partreg.advance_sequences(), once logical replication has ended.")));
+				 errhint("After logical replication has ended, the owner of the extension has to call partreg.advance_sequences().")));
 }
 
 /* Draw the next number, where sequence_check() was called in this call. */

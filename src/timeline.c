@@ -661,7 +661,7 @@ check_width(FunctionCallInfo fcinfo)
 				 errcondition("bad_argument"),
 				 errmsg("argument \"%s\" must be between %d and %d", "width",
 						MIN_WIDTH, MAX_WIDTH),
-				 errhint("It is how many columns a line of the picture has.")));
+				 errhint("The width is the number of columns of each line.")));
 	return width;
 }
 

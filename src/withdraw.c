@@ -207,9 +207,9 @@ revoke_provider(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errcondition("provider_revoked"),
-				 errmsg("provider \"%s\" is revoked already",
+				 errmsg("provider \"%s\" is already revoked",
 						quotable(access.provider_name)),
-				 errhint("partreg.register_provider() revives it.")));
+				 errhint("Revive it with partreg.register_provider().")));
 
 	event.at = GetCurrentTimestamp();
 	param_int4(&provider, access.provider_id);
