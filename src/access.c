@@ -125,8 +125,8 @@ is_trusted(const Party *party)
 	Oid			role;
 
 	/*
-	 * In a security-restricted operation (ANALYZE, REINDEX, ...) code runs for
-	 * a table's owner and must not act for the caller.
+	 * In a security-restricted operation (ANALYZE, REINDEX, ...) code runs
+	 * for a table's owner and must not act for the caller.
 	 */
 	if (party->role_name == NULL || party->revoked ||
 		InSecurityRestrictedOperation())

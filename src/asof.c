@@ -46,9 +46,9 @@ typedef struct PastProvider
 	int64		undone;			/* the event that says so; 0: it is so now */
 
 	/*
-	 * The partitions about which something has happened since: those that were
-	 * not unlocked then, and those that were.  In the order of class, start and
-	 * end.
+	 * The partitions about which something has happened since: those that
+	 * were not unlocked then, and those that were.  In the order of class,
+	 * start and end.
 	 */
 	IntervalSet lacking;
 	IntervalSet supplied;
@@ -409,8 +409,11 @@ was_ready(const Source *source, TimeInterval window, TimestampTz as_of,
 												 ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(memory);
 	Past		past = {
-		.source = source, .snapshot = snapshot, .clock = clock,
-		.as_of = as_of, .window = window
+		.source = source,
+		.snapshot = snapshot,
+		.clock = clock,
+		.as_of = as_of,
+		.window = window
 	};
 	bool		ready;
 

@@ -70,8 +70,12 @@ bulk_record(Bulk *bulk, const char *what, const char *holder,
 			const StateBefore *states)
 {
 	Event		event = {
-		.event = what, .access = &bulk->access, .at = bulk->claim.now,
-		.holder = holder, .reason = reason, .details = details
+		.event = what,
+		.access = &bulk->access,
+		.at = bulk->claim.now,
+		.holder = holder,
+		.reason = reason,
+		.details = details
 	};
 
 	if (changed->count == 0)
@@ -110,7 +114,9 @@ void
 bulk_notify(const Bulk *bulk, const char *what)
 {
 	Event		event = {
-		.event = what, .access = &bulk->access, .during = &bulk->extent
+		.event = what,
+		.access = &bulk->access,
+		.during = &bulk->extent
 	};
 
 	if (bulk->recorded > 0)
@@ -303,7 +309,10 @@ for_each_batch(Bulk *bulk, BatchWork work, void *arg)
 	for (int i = 0; i < lengthof(tables); i++)
 	{
 		int			length_class = -1;
-		Batch		batch = {.table = tables[i], .length_class = -1};
+		Batch		batch = {
+			.table = tables[i],
+			.length_class = -1
+		};
 
 		while (next_length_class(bulk, &batch))
 		{
@@ -315,7 +324,8 @@ for_each_batch(Bulk *bulk, BatchWork work, void *arg)
 			{
 				MemoryContext old = MemoryContextSwitchTo(memory);
 				Batch		next = {
-					.table = tables[i], .length_class = length_class,
+					.table = tables[i],
+					.length_class = length_class,
 					.last = batch.last
 				};
 				bool		more = lock_batch(bulk, &next);
@@ -445,7 +455,10 @@ static void
 lock_work(Bulk *bulk, Batch *batch, void *arg)
 {
 	const LockWork *work = arg;
-	LockRow		row = {.reason = work->reason, .has_lease = work->has_lease};
+	LockRow		row = {
+		.reason = work->reason,
+		.has_lease = work->has_lease
+	};
 	Batch		taken_over = {0};
 	size_t		kept = 0;
 
@@ -519,7 +532,11 @@ static void
 fail_work(Bulk *bulk, Batch *batch, void *arg)
 {
 	const char *reason = arg;
-	LockRow		row = {.failed = true, .reason = reason, .change = "fail"};
+	LockRow		row = {
+		.failed = true,
+		.reason = reason,
+		.change = "fail"
+	};
 	LockRow		no_lease = {0};
 
 	for (size_t i = 0; reason != NULL && i < batch->count; i++)

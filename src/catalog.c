@@ -43,12 +43,13 @@
 #include "catalog.h"
 #include "compat.h"
 
-static const struct
+typedef struct CatalogName
 {
 	const char *table;
 	const char *index;
-}			names[CATALOG_INDEXES] =
-{
+} CatalogName;
+
+static const CatalogName names[CATALOG_INDEXES] = {
 	[SOURCE_BY_ID] = {"source", "source_pkey"},
 	[SOURCE_BY_NAME] = {"source", "source_name_key"},
 	[SOURCE_BY_TOKEN] = {"source", "source_token_digest_idx"},

@@ -224,10 +224,10 @@ coverage_reach_any(CoverageScan *coverage, int64 from, int64 limit)
 		}
 		if (leaps > MAX_LEAPS)
 		{
+			TimeInterval rest = {reach, limit};
 			IntervalSet spans = {0};
 
-			coverage_collect(coverage, 0, (TimeInterval) {reach, limit},
-							 &spans);
+			coverage_collect(coverage, 0, rest, &spans);
 			interval_set_coalesce(&spans);
 			if (spans.count > 0 && spans.items[0].start <= reach)
 				reach = spans.items[0].end;

@@ -17,7 +17,7 @@ typedef struct Expectation
 {
 	bool		is_known;		/* false: the calendar's steps cannot be told */
 	Calendar	calendar;
-	TimeInterval extent;		/* steps within it; start >= end: there are none */
+	TimeInterval extent;		/* steps within it; none if start >= end */
 	IntervalSet closed;			/* no step that overlaps it; coalesced */
 } Expectation;
 

@@ -63,8 +63,13 @@ typedef struct Feed
 	Filter		filter;
 	int64		left;			/* as many may be given still */
 	Position	position;		/* of the round, after the last event given */
-	bool		has_held;		/* one that is given when the next is found, ... */
-	Datum		held[CHANGE_COLUMNS];	/* ... as its position depends on that */
+
+	/*
+	 * One that is given when the next is found, as its position depends on
+	 * that
+	 */
+	bool		has_held;
+	Datum		held[CHANGE_COLUMNS];
 	bool		held_nulls[CHANGE_COLUMNS];
 	ReturnSetInfo *rsinfo;
 	MemoryContext rows;
@@ -94,7 +99,7 @@ change_values(CatalogScan *scan, Datum *values, bool *nulls)
 		Anum_event_id, Anum_event_event, Anum_event_source_name,
 		Anum_event_provider_name, 0 /* during */ , Anum_event_at,
 		Anum_event_actor, Anum_event_holder, Anum_event_reason,
-		Anum_event_details, 0		/* next_position */
+		Anum_event_details, 0	/* next_position */
 	};
 	TimeInterval during;
 

@@ -122,7 +122,10 @@ lateness_find(LatenessScan *scan, CatalogScan *provider, TimeInterval window,
 	if (!expectation.is_known && scan->with_unknown &&
 		expectation.extent.start < expectation.extent.end)
 	{
-		Late		late = {.during = expectation.extent, .state = "unknown"};
+		Late		late = {
+			.during = expectation.extent,
+			.state = "unknown"
+		};
 
 		late.due_at = within + late.during.start;
 		report(&late, arg);
@@ -131,7 +134,10 @@ lateness_find(LatenessScan *scan, CatalogScan *provider, TimeInterval window,
 						window, &missing);
 	for (size_t i = 0; i < missing.count; i++)
 	{
-		Late		late = {.during = missing.items[i], .state = "missing"};
+		Late		late = {
+			.during = missing.items[i],
+			.state = "missing"
+		};
 
 		CHECK_FOR_INTERRUPTS();
 		late.due_at = within +

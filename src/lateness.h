@@ -12,7 +12,7 @@
 typedef struct Late
 {
 	TimeInterval during;
-	const char *state;			/* registered, locked, failed, missing, unknown */
+	const char *state;			/* as the view late_partitions shows it */
 	TimestampTz due_at;
 } Late;
 

@@ -239,8 +239,11 @@ take_or_register(const Access *access, TimeInterval during,
 	{
 		TimestampTz now = GetCurrentTimestamp();
 		Event		event = {
-			.event = "register_partition", .access = access,
-			.during = &during, .state_before = STATE_ABSENT, .at = now
+			.event = "register_partition",
+			.access = access,
+			.during = &during,
+			.state_before = STATE_ABSENT,
+			.at = now
 		};
 
 		if (partition_register(access, during, now))
@@ -376,11 +379,14 @@ record(const Change *change, const char *what, const char *reason,
 	   Jsonb *details)
 {
 	Event		event = {
-		.event = what, .access = &change->access,
+		.event = what,
+		.access = &change->access,
 		.during = &change->during,
 		.state_before = partition_state(&change->partition),
 		.at = change->claim.now,
-		.holder = change->claim.holder, .reason = reason, .details = details
+		.holder = change->claim.holder,
+		.reason = reason,
+		.details = details
 	};
 
 	history_record(&event);
@@ -395,12 +401,16 @@ put_lock(Change *change, const char *what, bool failed,
 		 const TimestampTz *lease_expires_at, const char *reason)
 {
 	LockRow		row = {
-		.during = change->during, .source_id = change->access.source_id,
-		.provider_id = change->access.provider_id, .failed = failed,
-		.since = change->claim.now, .holder = change->claim.holder,
+		.during = change->during,
+		.source_id = change->access.source_id,
+		.provider_id = change->access.provider_id,
+		.failed = failed,
+		.since = change->claim.now,
+		.holder = change->claim.holder,
 		.has_lease = lease_expires_at != NULL,
 		.lease_expires_at = lease_expires_at == NULL ? 0 : *lease_expires_at,
-		.reason = reason, .change = what
+		.reason = reason,
+		.change = what
 	};
 
 	if (change->partition.lock == NULL)

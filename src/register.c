@@ -60,7 +60,7 @@ sum_supplied(Snapshot snapshot, const void *arg)
 static bool
 is_supplied(int32 provider_id, TimeInterval during)
 {
-	KnownKey key = {provider_id, during};
+	KnownKey	key = {provider_id, during};
 	Snapshot	snapshot = latest_snapshot();
 	bool		supplied = sum_supplied(snapshot, &key) != 0;
 
@@ -135,7 +135,8 @@ register_partition(PG_FUNCTION_ARGS)
 	Access		access;
 	TimeInterval during;
 	Event		event = {
-		.event = "register_partition", .state_before = STATE_ABSENT
+		.event = "register_partition",
+		.state_before = STATE_ABSENT
 	};
 	bool		is_new;
 

@@ -96,9 +96,14 @@ retire_partition(PG_FUNCTION_ARGS)
 	TimeInterval during;
 	Partition	partition;
 	LockRow		lock;
-	Claim		claim = {.call = CALL_RETIRE, .access = &access};
+	Claim		claim = {
+		.call = CALL_RETIRE,
+		.access = &access
+	};
 	Event		event = {
-		.event = "retire", .access = &access, .during = &during
+		.event = "retire",
+		.access = &access,
+		.during = &during
 	};
 
 	partition_read_call(fcinfo, 3, 4, &call);
@@ -166,6 +171,7 @@ revoke_provider(PG_FUNCTION_ARGS)
 		" WHERE id = $1"
 		" RETURNING effective"
 	};
+
 	/* In the order of renewals, which do not lock the provider's row */
 	static Statement lock_locks = {
 		"SELECT count(*) FROM (SELECT FROM partreg.lock"
@@ -183,7 +189,10 @@ revoke_provider(PG_FUNCTION_ARGS)
 	char	   *provider_name;
 	char	   *token;
 	Access		access;
-	Event		event = {.event = "revoke", .access = &access};
+	Event		event = {
+		.event = "revoke",
+		.access = &access
+	};
 	Parameters	provider = {0};
 	Parameters	renewed = {0};
 	Parameters	locks = {0};
@@ -304,7 +313,10 @@ drop_source(PG_FUNCTION_ARGS)
 	char	   *source_name;
 	char	   *token;
 	Access		access;
-	Event		event = {.event = "drop_source", .access = &access};
+	Event		event = {
+		.event = "drop_source",
+		.access = &access
+	};
 	Parameters	parameters = {0};
 
 	argument_require(fcinfo, 0);
