@@ -34,6 +34,13 @@ ISOLATION_OPTS = --inputdir=test --outputdir=. $(EXPECTED_HERE) --encoding=UTF8 
 TAP_TESTS   = 1
 PROVE_TESTS = test/t/*.pl
 
+# Tests that are named (make installcheck REGRESS=readiness) are run alone.
+ifneq ($(strip $(foreach tests,REGRESS ISOLATION PROVE_TESTS,$(if $(filter command,$(origin $(tests))),$($(tests))))),)
+REGRESS   =
+ISOLATION =
+TAP_TESTS := $(if $(filter command,$(origin PROVE_TESTS)),1)
+endif
+
 PG_CFLAGS  = $(PARTREG_CFLAGS)
 
 # The library exports what SQL calls and nothing else.  All other names could
