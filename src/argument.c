@@ -2,17 +2,17 @@
  * argument.c
  *		Reading and checking what callers give.
  *
- * The functions are not STRICT: a NULL answer to "may I read this?" would read
- * as "yes" in `IF NOT f(...)`.  So NULL is an error (22004) for every argument
- * that is required, and every other unusable value is 22023.
+ * The functions are not STRICT: `IF NOT f(...)` would take a NULL answer to
+ * "may I read this?" for a yes.  So NULL is an error (22004) for every
+ * required argument, and any other unusable value is 22023.
  *
- * SQL-callable functions read their arguments first (argument_*), into locals;
- * what is wrong with a value is said later (check_*), as a caller without a
- * token shall hear of nothing else.
+ * SQL-callable functions first read their arguments into local variables
+ * (argument_*).  They check the values later (check_*), because a caller
+ * without a token must not get any other error first.
  *
- * Whatever a caller passes may be an access token put in the wrong place, so
- * nothing given is quoted in a message but through quotable(), and no text
- * that holds a token is ever stored.
+ * A caller may pass an access token in the wrong place.  So messages quote
+ * what the caller gave only through quotable(), and no text that contains a
+ * token is ever stored.
  */
 #include "postgres.h"
 

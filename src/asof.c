@@ -3,18 +3,20 @@
  *		What was ready at an earlier instant, and since when is it?
  *
  * History is undone, from now back to the instant.  Each event of a partition
- * keeps what the partition was before it, so at an instant T a partition was
- * what its first event after T says, or, without one, what it is now.  Changes
- * of a rule or an effective range keep what was before them, too.  Nothing from
- * before T is needed: purging it changes no answer about what came later.
+ * keeps the state that the partition had before the event.  So at an instant T
+ * a partition was in the state that its first event after T keeps, or, if
+ * there is no such event, in its present state.  A change of a rule or an
+ * effective range also keeps the value before it.  Nothing from before T is
+ * needed: purging older events changes no answer about T.
  *
- * What was available at T, by one provider: of what its spans say now, take away
- * the partitions that were not unlocked then; add those that were and are gone
- * or not; and add again what was taken away though another partition, about
- * which nothing has happened since, supplied it then as now.
+ * What one provider had made available at T is found so: take its present
+ * spans; remove the partitions that were not unlocked at T; add the partitions
+ * that were unlocked at T, whether they exist now or not; and add again what
+ * was removed although another partition, about which nothing has happened
+ * since T, supplies it now as it did then.
  *
- * "After T" means that the event happened after T: event.c.  Ids order the
- * events of a partition, whatever the clock did.
+ * event.c says when an event happened, and so what "after T" means.  Ids order
+ * the events of one partition, whatever the clock did.
  */
 #include "postgres.h"
 

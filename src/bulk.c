@@ -2,21 +2,22 @@
  * bulk.c
  *		Many partitions in one call.
  *
- * A call goes through the partitions of a provider in batches: it locks the
- * rows of some thousand, reads their lock rows, judges each as a call about one
- * partition would (transition.c), and writes what follows from that.  So memory
- * is bounded and a cancel is heard at once; calls that take long tell every few
- * seconds how far they are.
+ * A call goes through the partitions of a provider in batches.  It locks some
+ * thousand rows, reads their lock rows, judges each as a call about one
+ * partition would (transition.c), and writes the result.  So memory is bounded
+ * and a cancel is answered at once.  A call that takes long reports every few
+ * seconds how far it is.
  *
- * Rows are locked in one order: those in partreg.pending in the order of the
- * key (length class, start, end), then those in partreg.partition.  A partition
- * moves from the first to the second, never back.  So two calls cannot deadlock,
- * whatever ranges they were given, and a partition that somebody else moves
- * meanwhile is met in the second.  What the call itself moves is not met again:
- * the second pass looks with the command id with which the call began.
+ * Rows are locked in one order: first the rows of partreg.pending in the order
+ * of the key (length class, start, end), then those of partreg.partition.  A
+ * partition moves from the first table to the second, never back.  So two
+ * calls cannot deadlock, whatever their ranges are, and a partition that
+ * another session moves meanwhile is found in the second table.  The call does
+ * not meet what it has moved itself, because the second pass uses the command
+ * id that was current when the call began.
  *
- * A partition that is registered while a call is at work either belongs to it,
- * with all that follows, or counts as registered after it.
+ * A partition that is registered while a call is at work either belongs to the
+ * call, with all consequences, or counts as registered after it.
  */
 #include "postgres.h"
 

@@ -15,22 +15,23 @@
  *    as a plain length of time.
  *
  * A clock is a list of stretches, each with one offset from UTC.  A local time
- * that the clock skips lies between two of them: its first instant is the
- * change.  A local time that comes twice lies in two: its first instant is in
- * the former.  (PostgreSQL takes the latter, and for a skipped one an instant
- * after the change.)  So a local date begins at one instant and ends where the
- * next date that exists begins, dates do not overlap, and a date that the zone
- * leaves out is empty.  Where clocks go back across midnight, the new date has
- * begun and goes on, though the clock shows the old date once more.
+ * that the clock skips lies between two stretches; its first instant is that
+ * of the change.  A local time that comes twice lies in two stretches; its
+ * first instant is in the earlier one.  (PostgreSQL takes the later one, and
+ * for a skipped time an instant after the change.)  So a local date begins at
+ * one instant and ends where the next existing date begins, dates do not
+ * overlap, and a date that the zone skips is empty.  Where clocks go back
+ * across midnight, the new date has already begun and continues, although the
+ * clock shows the old date once more.
  *
  * A date whose midnight is skipped begins later by the clock; a start there
  * stands for midnight, or else the days counted from it would all begin late.
  *
- * Local times grow with k, so do their first instants, and so does k times the
- * rest of the step: bounds never go backwards.  Two of them fall together where
- * the clock skips the whole step; what is between them is no partition.  And
- * as they never go backwards, a walk reads each stretch of the clock once: a
- * bound costs a few additions.
+ * Local times grow with k.  So do their first instants, and so does k times
+ * the rest of the step.  Therefore bounds never go backwards.  Two bounds are
+ * equal if the clock skips the whole step; such a step makes no partition.
+ * Because bounds never go backwards, a walk reads each stretch of the clock
+ * once, and a bound costs a few additions.
  *
  * A step of neither months nor days has one length everywhere, and its zone
  * does not matter.

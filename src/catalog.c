@@ -2,9 +2,9 @@
  * catalog.c
  *		The extension's own tables as C sees them.
  *
- * A question is asked thousands of times for each time that something is told,
- * so questions do not go through the planner and executor: they walk the
- * indexes of our tables themselves, under the caller's snapshot.  That skips
+ * Questions are asked thousands of times more often than anything is changed.
+ * Therefore questions do not use the planner and executor: they scan the
+ * indexes of our tables directly, under the caller's snapshot.  This skips
  * privileges and row security; EXECUTE on the function is the gate.
  *
  * Three things make a walk cheap:

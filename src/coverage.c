@@ -2,15 +2,15 @@
  * coverage.c
  *		The spans of what providers have made available.
  *
- * partreg.coverage holds, for each provider, disjoint spans whose union is
- * what its partitions made available when they were first unlocked.  Whether
- * spans that touch are one row or many means nothing; readers take a chain of
- * them as one.  So telling adds a row for its own piece, and rows are joined
- * later, by whoever comes by, where that disturbs nobody.
+ * partreg.coverage has disjoint spans for each provider.  Their union is what
+ * the partitions of the provider made available when they were first unlocked.
+ * It means nothing whether spans that touch are one row or many: readers take
+ * a chain of them as one.  So an unlock adds a row for its own piece.  Rows
+ * are joined later, by other unlocks nearby, where joining disturbs nobody.
  *
- * Who locks what.  A writer holds its provider's row FOR KEY SHARE, so nothing
- * is withdrawn while it is at work, and what it sees of the provider's spans
- * can only grow.
+ * Who locks what.  A writer holds its provider's row FOR KEY SHARE.  So
+ * nothing is withdrawn while it works, and the spans of the provider that it
+ * sees can only grow.
  *
  * - Adding: pieces = the interval minus the spans that are visible, each
  *	 inserted if nothing is in the way.  The exclusion constraint makes this

@@ -2,10 +2,11 @@
  * effective.c
  *		The providers of a source, and for what time each is asked.
  *
- * Under the rule "all" every provider whose effective range holds an instant
- * has to have made it available.  The range of a provider is all of time unless
- * its source's owner says otherwise, and a revoked provider's has ended; what
- * it owed before, it owes still.
+ * Under the rule "all", an instant is available only if every provider whose
+ * effective range contains it has made it available.  The effective range of a
+ * provider is all of time, unless the owner of the source has changed it.  The
+ * range of a revoked provider ends at the revocation; what the provider was
+ * required to supply before, it still is.
  */
 #include "postgres.h"
 

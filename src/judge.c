@@ -2,8 +2,8 @@
  * judge.c
  *		Can this server go on from a position?
  *
- * A position is good where the history that it was taken from is the history
- * that goes on here.  That is judged, in this order, by
+ * A position is good if the history that it was taken from continues here.
+ * This is judged, in this order, by
  *
  * - the registry, whose id CREATE EXTENSION draws and a dump takes along;
  *
@@ -16,12 +16,12 @@
  *
  * - what purge_history() has removed: whether it may be something not seen.
  *
- * In the same cluster a server may be good and not see yet what the position
- * saw: a standby that has not replayed it; a standby, or the primary, to which
- * a commit became visible later than to the other; a transaction whose snapshot
- * is older.  It then gives nothing, so nothing is given twice.  What it sees
- * purged may be gone all the same: a position may know a later place in the WAL
- * than its snapshot.
+ * A server of the same cluster may be good and not see yet what the position
+ * has seen: a standby that has not replayed it; a standby or primary on which
+ * a commit becomes visible later than on the other; a transaction with an
+ * older snapshot.  Then it returns nothing, so that nothing is returned twice.
+ * Nevertheless, events that it sees as purged may be lost: a position may know
+ * a later place in the WAL than its snapshot.
  */
 #include "postgres.h"
 

@@ -2,11 +2,12 @@
  * partition.c
  *		Partitions: registering them, and the changes of their state.
  *
- * A partition is one row: in partreg.pending until it is first unlocked, in
- * partreg.partition from then on.  It never moves back, so whoever does not
- * find it in the first and then, by a newer snapshot, not in the second, knows
- * that there is none.  A row in partreg.lock says that it is locked or failed
- * now; what that means for a call is judged in transition.c.
+ * A partition is one row: in partreg.pending until it is first unlocked, and
+ * in partreg.partition from then on.  It never moves back.  So a call that
+ * does not find it in the first table, and then, by a newer snapshot, not in
+ * the second, knows that it does not exist.  A row in partreg.lock says that
+ * the partition is locked or failed now; transition.c judges what that means
+ * for a call.
  *
  * Who locks what, in this order: the provider's row FOR KEY SHARE (access.c),
  * the partition's row FOR NO KEY UPDATE, then whatever is written.  Two calls on

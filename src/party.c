@@ -2,8 +2,8 @@
  * party.c
  *		What is stored about who may write: of a source, or of a provider.
  *
- * Both have a token, for a while after a rotation the one before it, and a
- * trusted role.  What that entitles to is judged in access.c.
+ * Both have a token; for a while after a rotation, the token before it; and a
+ * trusted role. access.c judges what these entitle to.
  */
 #include "postgres.h"
 

@@ -2,10 +2,10 @@
  * rotate.c
  *		New tokens in the place of old ones.
  *
- * A source or provider has one token, and at most one old one, which a rotation
- * may leave good for a while (its grace), so that jobs can be given the new one
- * in turn.  An expiry is judged by the clock, whatever a snapshot says
- * (access.c).
+ * A source or provider has one token and at most one old token.  A rotation
+ * may leave the old one valid for a while (its grace), so that jobs can get
+ * the new one one after the other.  The clock decides when it expires,
+ * whatever a snapshot says (access.c).
  */
 #include "postgres.h"
 

@@ -2,8 +2,9 @@
  * schedule.c
  *		When a provider is to supply what: its deadline and its calendar.
  *
- * Neither says anything about what is ready, so changing them waits for no open
- * writer of the provider.  What they mean: lateness.c, expectation.c.
+ * Neither has any influence on what is ready, so changing them waits for no
+ * open writer of the provider. lateness.c and expectation.c say what they
+ * mean.
  */
 #include "postgres.h"
 

@@ -2,11 +2,12 @@
  * sequence.c
  *		The numbers of sources, providers and events.
  *
- * A sequence may be behind its table: logical replication copies rows and not
- * sequences, and so does who loads tables alone.  Then the numbers drawn from it
- * are in use, and callers would be told that a name is taken, or something of a
- * duplicate key that they cannot know.  So before numbers are drawn it is looked
- * whether the sequence is behind.
+ * A sequence may be behind its table: logical replication copies rows but no
+ * sequences, and neither does a load of the tables alone.  Then the numbers
+ * that the sequence gives are in use.  Callers would be told that a name is
+ * taken, or would get an error about a duplicate key that they cannot
+ * understand.  So before a number is drawn, this file checks whether the
+ * sequence is behind.
  *
  * A healthy sequence is never found behind, whatever other sessions do in
  * between.  Whoever puts number n into the index has drawn it before: at that
@@ -19,8 +20,8 @@
  * by index entries, whether or not their rows can be seen.  After a crash the
  * same holds: the WAL of the draw comes before that of the entry.
  *
- * Nor does the look make SERIALIZABLE transactions depend on each other: it is
- * no read of a snapshot, and leaves no predicate lock.
+ * The check does not make SERIALIZABLE transactions depend on each other
+ * either: it does not read by a snapshot, and leaves no predicate lock.
  */
 #include "postgres.h"
 

@@ -10,19 +10,19 @@
  *		none, row in "pending"		registered
  *
  * A lock has a holder.  A call that names a holder claims that this holder has
- * the lock, and is refused where it has not: a worker that was overtaken must
- * not commit, even if its successor has finished long ago.  Two refusals are
- * told apart, as a caller acts on them differently: its work is committed
- * already (VERDICT_DONE), or it is void (VERDICT_LOST).
+ * the lock, and is refused if it does not: a worker that was overtaken must
+ * not commit, even if its successor has finished long ago.  There are two
+ * kinds of refusal, as a caller acts on them differently: either its work is
+ * already committed (VERDICT_DONE), or it is void (VERDICT_LOST).
  *
  * For that the partition remembers the last change of its state: while there is
  * a lock row, its columns change, holder and since; else the columns unlocked_by
  * and unlocked_at of its row in "partition".  Nothing is remembered of a row
  * that an earlier version wrote, and nothing of before a retirement.
  *
- * A call that names no holder claims nothing; where the partition is locked, the
- * caller's role is compared.  Whoever is entitled to the whole source overrides
- * holders.
+ * A call that names no holder makes no claim; if the partition is locked, the
+ * lock is compared with the caller's role.  A caller with access to the whole
+ * source overrides holders.
  *
  * All of that is judged here, from rows that the caller has locked.
  */

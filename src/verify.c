@@ -3,20 +3,20 @@
  *		What verify() needs of C: the rules that the writing functions go by,
  *		for what is stored already, and a quick look at all of history.
  *
- * What is large are history and the partitions.  verify() compares each
- * partition with what the last events say of it, and looks at every row by
- * itself; sorting millions of events for that would take many times as long as
- * all else.  So one pass here reads every row once, puts what the events say
- * into a hash table, and gives out those rows alone that look wrong.  The views
- * of sql/60_verify.sql judge these few anew, exactly, and say what is wrong: what
- * comes out here may be too much, never too little.
+ * History and the partitions are the large tables. verify() compares each
+ * partition with what its last events say, and checks every row by itself.
+ * Sorting millions of events for that would take many times as long as
+ * everything else.  So one pass here reads every row once, puts what the
+ * events say into a hash table, and returns only the rows that look wrong.
+ * The views of sql/60_verify.sql judge these few again, exactly, and say what
+ * is wrong: this pass may return too much, but never too little.
  *
  * The events of a partition are in the order of their ids, which is mostly, but
  * not always, that in which they lie in the table.  A partition with a
  * retirement, whose events lie in another order, comes out as well.
  *
- * Memory is bounded: where there is much history, the providers are dealt out
- * to several passes.
+ * Memory is bounded: if there is much history, the providers are divided among
+ * several passes.
  */
 #include "postgres.h"
 

@@ -2,12 +2,12 @@
  * wait.c
  *		Waiting until something may be read.
  *
- * A wait is a row of polls, each a transaction of its own: a snapshot, a check,
- * COMMIT.  Between two polls the session has no snapshot, so that VACUUM takes
- * what has died meanwhile, and no lock but the one on its own virtual
- * transaction id, which every transaction has and for which nothing waits that
- * wants neither a snapshot nor a table of it.  That needs a procedure, called
- * where COMMIT is allowed.
+ * A wait is a sequence of polls, each a transaction of its own: a snapshot, a
+ * check, COMMIT.  Between two polls the session has no snapshot, so that
+ * VACUUM can remove what has died meanwhile.  It has no lock but the one on
+ * its own virtual transaction id, which every transaction has, and for which
+ * only those wait who need its snapshot or one of its tables to be released.
+ * This needs a procedure, called where COMMIT is allowed.
  *
  * It sleeps on its latch, which a cancel and a shutdown set.  So does a
  * notification, where the session listens already, and then the next poll comes

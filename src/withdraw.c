@@ -3,12 +3,12 @@
  *		What takes away: retiring a partition, revoking a provider, dropping a
  *		source.
  *
- * Each first locks the provider's row (for a source: each provider's) FOR
- * UPDATE, which waits for the open writers of that provider and keeps new ones
- * out, and counts its epoch up.  The epoch is part of a unique key, so this is
- * a key update: a REPEATABLE READ transaction that began before gets a
- * serialization failure when it comes to lock the row FOR KEY SHARE, instead of
- * working on with a snapshot in which what was taken away is still there.
+ * Each of them first locks the provider's row FOR UPDATE (for a source: each
+ * provider's), which waits for the open writers of that provider and keeps new
+ * ones out.  Then it increments the provider's epoch.  The epoch is part of a
+ * unique key, so this is a key update: a REPEATABLE READ transaction that
+ * began before gets a serialization failure when it locks the row FOR KEY
+ * SHARE, and cannot go on with a snapshot that still has what was taken away.
  */
 #include "postgres.h"
 
