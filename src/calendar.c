@@ -504,7 +504,7 @@ day_range(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
-				 errmsg("day is not finite"),
+				 errmsg("argument \"%s\" must be a finite date", "day"),
 				 errhint("Give a date such as 2024-01-01.")));
 	day = (int64) date + POSTGRES_EPOCH_JDATE;
 	if (day < TIMESTAMP_END_JULIAN)
@@ -522,8 +522,11 @@ day_range(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
-				 errmsg("time zone has no such date"),
-				 errdetail("Its clocks went from an earlier date to a later one at %s.",
+				 errmsg("time zone \"%s\" has no date %s",
+						pg_get_timezone_name(zone),
+						DatumGetCString(DirectFunctionCall1(date_out,
+															DateADTGetDatum(date)))),
+				 errdetail("The clocks there went from an earlier date to a later one at %s.",
 						   timestamptz_to_str(during.start)),
 				 errhint("Leave the date out: no partition holds an instant of it.")));
 	PG_RETURN_DATUM(interval_to_range(during));
