@@ -180,7 +180,7 @@ argument_flag(FunctionCallInfo fcinfo, int argno)
 	return !argument_is_null(fcinfo, argno) && PG_GETARG_BOOL(argno);
 }
 
-/* How many events are asked for */
+/* The argument max_events */
 int32
 argument_max_events(FunctionCallInfo fcinfo, int argno)
 {

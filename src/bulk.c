@@ -94,7 +94,7 @@ bulk_record(Bulk *bulk, const char *what, const char *holder,
 	bulk->changed += changed->count;
 }
 
-/* Answer to a cancel, and tell every few seconds how far the call is. */
+/* Answer to a cancel, and report every few seconds how far the call is. */
 void
 bulk_progress(Bulk *bulk)
 {

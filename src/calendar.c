@@ -590,7 +590,7 @@ step_ranges(PG_FUNCTION_ARGS)
 
 /*
  * _is_calendar(step interval, start_at timestamptz, time_zone text)
- *		returns boolean: can the steps of a stored calendar be told?
+ *		returns boolean: are the steps of a stored calendar known here?
  *
  * Errors: none.
  */

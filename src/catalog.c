@@ -117,14 +117,14 @@ catalog_generation(CatalogIndex which)
 }
 
 /*
- * For those who remember a page of a table, and want to look at it without
- * opening the table: lock it, and tell which it is if nothing about it or the
- * index has changed since they had that generation; InvalidOid otherwise.
+ * For callers that remember a page of a table and want to read it without
+ * opening the table: lock the table, and return its OID if neither it nor the index has
+ * changed since the caller had that generation; InvalidOid otherwise.
  *
- * Whoever puts another file in the place of one waits for this lock, or has had
- * it, and then we hear of it as we lock.  To hear without locking is not
- * enough: a transaction is in snapshots before its messages are sent, and may
- * have written to the new file itself.
+ * A command that replaces a file of one waits for this lock, or has had its own
+ * lock before, and then we get its invalidation message as we lock.  It is not
+ * enough to read messages without locking: a transaction is in snapshots before
+ * its messages are sent, and may have written to the new file itself.
  */
 Oid
 catalog_lock_again(CatalogIndex which, uint64 generation)
@@ -764,7 +764,7 @@ next_class(OverlapScan *overlap)
 	/* 64 may be a class itself: that of half of all time. */
 	int2_key(&keys[2], Key_length_class, BTLessStrategyNumber,
 			 known == 64 ? 65 : known);
-	/* As many keys as below, lest the scan be begun anew each time */
+	/* As many keys as below, so that the scan need not be started again */
 	keys[3] = keys[2];
 	seek(&overlap->scan, keys, 4);
 	if (catalog_next_entry(&overlap->scan, ForwardScanDirection))

@@ -63,7 +63,7 @@
 /* By how much the pieces that are put back beside a cut grow */
 #define PIECE_GROWTH	4
 
-/* After so many leaps between providers, read all spans in the window. */
+/* After more leaps between providers, all spans in the window are read. */
 #define MAX_LEAPS		16
 
 /* Reading */
@@ -279,7 +279,7 @@ coverage_collect(CoverageScan *coverage, int32 provider_id,
 }
 
 /*
- * Has each of some providers made available all that it is asked for?  They
+ * Has each of some providers made available all that it is required to?  They
  * are in the order of provider_id, which is the order of the index: one
  * walk through the source's spans meets them all, and where a provider has many
  * spans before the one that is wanted, a leap finds it.
@@ -576,7 +576,7 @@ read_supplied(const Access *access, TimeInterval interval, Snapshot snapshot,
 	interval_set_coalesce(supplied);
 }
 
-/* What a withdrawal goes by, for snapshot_compare() */
+/* What a withdrawal depends on, for snapshot_compare() */
 typedef struct Withdrawal
 {
 	const Access *access;

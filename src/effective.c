@@ -1,6 +1,6 @@
 /*
  * effective.c
- *		The providers of a source, and for what time each is asked.
+ *		The providers of a source, and the time that each has to supply.
  *
  * Under the rule "all", an instant is available only if every provider whose
  * effective range contains it has made it available.  The effective range of a
@@ -101,7 +101,7 @@ by_provider_id(const ListCell *a, const ListCell *b)
 }
 
 /*
- * The providers of a source, with the time for which each is asked (clipped to
+ * The providers of a source, with the time that each has to supply (clipped to
  * a window); those that are not asked for any of it are left out, unless they
  * are all wanted.  In the order of their ids, as coverage_fulfils() needs them.
  */

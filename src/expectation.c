@@ -46,7 +46,7 @@ holding_end(HoldingScan *holding)
  * The expectation of the provider whose row a scan has come to; false: it has
  * no calendar.
  *
- * Errors: none of its own; is_known tells whether the server can tell its steps.
+ * Errors: none of its own; is_known: does the server know the time zone?
  */
 bool
 expectation_read(CatalogScan *provider, Expectation *expectation)
@@ -172,7 +172,7 @@ expectation_free(Expectation *expectation)
 
 /*
  * The expected steps of a provider that overlap a window and are missing; whole
- * ones, neighbours as one.  None where they cannot be told.
+ * ones, neighbours as one.  None if the time zone is not known.
  */
 void
 expectation_missing(const Expectation *expectation, HoldingScan *holding,

@@ -470,7 +470,7 @@ explain_briefly(const Source *source, TimeInterval window, Snapshot snapshot,
 	return count > 0 ? detail.data : NULL;
 }
 
-/* The error of whoever asks for what is not ready */
+/* The error of assert_ready(): the source is not ready */
 void
 raise_not_ready(const char *name, const char *detail, bool failed)
 {

@@ -49,7 +49,7 @@ typedef char *SourceName;
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
-/* The names that are asked for */
+/* The argument source_names */
 typedef struct Filter
 {
 	bool		wants_all;

@@ -104,7 +104,7 @@ compare_strings(const char *a, const char *b)
 	return a != NULL && b != NULL ? strcmp(a, b) : (a == NULL) - (b == NULL);
 }
 
-/* All that tells two obstacles apart but the time that they are about */
+/* Everything in which two obstacles may differ, except their time */
 static int
 compare_kinds(const Obstacle *x, const Obstacle *y)
 {
@@ -254,7 +254,7 @@ append(ObstacleSort *sort, const Obstacle *obstacle)
 	added->reason = copy_string(sort->strings, obstacle->reason);
 }
 
-/* Empty the buffer, but for the last, which the next may continue. */
+/* Empty the buffer, except the last, which the next may continue. */
 static void
 make_room(ObstacleSort *sort)
 {

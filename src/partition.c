@@ -599,7 +599,7 @@ fail_partition(PG_FUNCTION_ARGS)
  *						during tstzrange, reason text)
  *		returns boolean: its state changed
  *
- * For operators: whoever holds it, and without a token.
+ * For operators: without a token, under any holder.
  *
  * Errors: 22004, 42704, 22023.
  */

@@ -68,7 +68,7 @@ replace_token(const Access *access, int64 grace)
  * provider_name NULL: the source's own token.  The source token rotates those of
  * its providers, too.  The old token stays good for `grace`, by the clock; one
  * that is older still dies at once.  A token in its grace rotates nothing:
- * whoever stole it could get himself a new one again and again.
+ * a thief of the old token could get a new one again and again.
  *
  * Errors: 22004, 42501, 42704, 22023, 55000 (the provider is revoked).
  */

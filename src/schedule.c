@@ -25,7 +25,7 @@
 PG_FUNCTION_INFO_V1(set_deadline);
 PG_FUNCTION_INFO_V1(set_calendar);
 
-/* In bytes: some 40,000 ranges.  It is read whenever lateness is asked for. */
+/* In bytes: some 40,000 ranges.  Each question about lateness reads it. */
 #define MAX_CLOSED_LENGTH	1000000
 
 /* Run the update of a provider, and record that it changed something. */

@@ -34,7 +34,7 @@ PG_FUNCTION_INFO_V1(_list_ready_ends);
 typedef struct StatsProvider
 {
 	int32		id;
-	TimeInterval effective;		/* start >= end: it is asked for no time */
+	TimeInterval effective;		/* start >= end: it has to supply nothing */
 	TimeInterval span;			/* met last; start is INTERVAL_MIN: no more */
 } StatsProvider;
 

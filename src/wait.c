@@ -41,7 +41,7 @@
 PG_FUNCTION_INFO_V1(wait_until_ready);
 
 #define DEFAULT_POLL	USECS_PER_SEC
-/* Polls come no closer, whatever is asked for, and however many notifications. */
+/* The least time between polls, whatever the argument and the notifications */
 #define SHORTEST_POLL	(10 * INT64CONST(1000))
 #define SHORTEST_NOTIFIED_POLL	(50 * INT64CONST(1000))
 
@@ -119,7 +119,7 @@ poll_readiness(const char *name, TimeInterval window, bool last)
 
 /*
  * Sleep for some microseconds, or until a notification comes.  CHECK_FOR_INTERRUPTS
- * comes after the latch is reset: whoever sets it has said before why.
+ * comes after the latch is reset: the reason is set before the latch is.
  */
 static void
 sleep_until_poll(int64 duration)
