@@ -3,12 +3,12 @@
  *		Locking and writing single rows of our own tables.
  *
  * A call about one partition locks and writes a handful of rows that it has
- * found by index.  The executor would cost more than the row itself.  So this
- * file does what the executor does for a single row, by the functions with
- * which PostgreSQL applies changes of logical replication.  They take care of
- * constraints, indexes (with their waits for others that insert the same key)
- * and triggers. row_try_insert() takes care of the indexes alone, and
- * row_insert_many() of the indexes but not of exclusion constraints.
+ * found by index.  Through the executor, each would cost more than the row
+ * itself; so this does what the executor does to a single row, by the functions
+ * with which PostgreSQL applies changes of logical replication: constraints,
+ * indexes (with their waits for others that insert the same key) and triggers
+ * are looked after.  row_try_insert() looks after the indexes alone, and
+ * row_insert_many() after them without exclusion constraints.
  *
  * Each write ends with a CommandCounterIncrement, so that the snapshots taken
  * after it see it.
