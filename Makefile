@@ -27,11 +27,19 @@ EXPECTED_HERE = $(if $(filter 15,$(MAJORVERSION)),,--expecteddir=.)
 REGRESS      = $(patsubst $(HERE)test/sql/%.sql,%,$(sort $(wildcard $(HERE)test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=. $(EXPECTED_HERE) --encoding=UTF8 --load-extension=pgcrypto
 
-ISOLATION      = $(patsubst $(HERE)test/specs/%.spec,%,$(sort $(wildcard $(HERE)test/specs/*.spec)))
-ISOLATION_OPTS = --inputdir=test --outputdir=. $(EXPECTED_HERE) --encoding=UTF8 --load-extension=pgcrypto
+# What the specs share is in one that comes before each choice of them.
+ISOLATION      = $(filter-out fixture,$(patsubst $(HERE)test/specs/%.spec,%,$(sort $(wildcard $(HERE)test/specs/*.spec))))
+ISOLATION_OPTS = --inputdir=test --outputdir=. $(EXPECTED_HERE) --encoding=UTF8 --load-extension=pgcrypto --load-extension=partition_registry fixture
 
 TAP_TESTS   = 1
 PROVE_TESTS = test/t/*.pl
+
+# Tests that are named (make installcheck REGRESS=readiness) are run alone.
+ifneq ($(strip $(foreach tests,REGRESS ISOLATION PROVE_TESTS,$(if $(filter command,$(origin $(tests))),$($(tests))))),)
+REGRESS   =
+ISOLATION =
+TAP_TESTS := $(if $(filter command,$(origin PROVE_TESTS)),1)
+endif
 
 PG_CFLAGS  = $(PARTREG_CFLAGS)
 

@@ -2,10 +2,10 @@
 -- the SECURITY DEFINER functions and read by C scans (src/catalog.h holds the
 -- attribute numbers, which must match the order of the columns here).
 --
--- What a question reads (source, provider, lock, coverage) has no CHECK
--- constraints: each would cost every new connection a scan of pg_constraint
--- before its first answer.  Only the functions write here, and the exclusion
--- constraint on coverage refuses what is worse than a wrong word.
+-- The tables that questions read (source, provider, lock, coverage) have no CHECK
+-- constraints: each constraint would cost every new connection a scan of
+-- pg_constraint before its first answer.  Only the functions write here, and the
+-- exclusion constraint on coverage refuses the worst damage, overlapping spans.
 --
 -- Every table says USING heap, because src/catalog.c reads heap pages.  There
 -- are no foreign keys: their hidden row locks would come in the wrong order
@@ -58,9 +58,9 @@ CREATE TABLE partreg.provider (
     trusted_role_system bigint,
     trusted_role_database oid,
     UNIQUE (source_id, name),
-    -- What takes availability away counts epoch up.  As part of a unique key
-    -- this conflicts with the FOR KEY SHARE of every writer, and a REPEATABLE
-    -- READ transaction notices it afterwards.
+    -- A call that takes availability away increments epoch.  As epoch is part of
+    -- a unique key, this conflicts with the FOR KEY SHARE of every writer, and a
+    -- REPEATABLE READ transaction notices it afterwards.
     UNIQUE (id, epoch)
 ) USING heap;
 COMMENT ON TABLE partreg.provider IS 'internal: jobs that fill a source; the row is the parent that every writer locks FOR KEY SHARE';
@@ -69,10 +69,10 @@ COMMENT ON COLUMN partreg.provider.trusted_role IS 'its name when it was set';
 COMMENT ON COLUMN partreg.provider.trusted_role_oid IS 'as in partreg.source';
 COMMENT ON COLUMN partreg.provider.effective IS 'the time for which rule "all" asks this provider; [start, end), no bound meaning for ever';
 
--- A partition is in one of two tables: in pending until it is first unlocked, in
--- partition from then on.  So what is outstanding is small and found at once,
--- and a first unlock moves a row instead of leaving a dead version, and a second
--- entry of the index, in the large table.
+-- A partition is in one of two tables: in pending until it is first unlocked, and
+-- in partition from then on.  So partitions that were never unlocked are in a
+-- small table, and are found at once.  And a first unlock moves a row; it leaves
+-- no dead version, and no second entry of the index, in the large table.
 --
 -- length_class is the smallest c with end - start <= 2^c microseconds.  What
 -- overlaps [a, b) in class c starts in (a - 2^c, b): a btree finds it without
@@ -178,8 +178,8 @@ COMMENT ON COLUMN partreg.event.credential IS 'what entitled the actor: s source
 COMMENT ON COLUMN partreg.event.state_before IS 'what the partition was before: n not known, r registered, u unlocked; l locked and f failed, never unlocked; L locked and F failed, once unlocked; NULL: that is not remembered';
 COMMENT ON COLUMN partreg.event.length_class IS 'of start_at and end_at, as in partreg.partition; NULL where they are';
 
--- What this registry is, for positions: a row, and after a restore one more,
--- that CREATE EXTENSION made there; the oldest counts.
+-- The identity of this registry, for positions.  It is one row.  After a restore
+-- there is a second row, made by CREATE EXTENSION there; the oldest row counts.
 CREATE TABLE partreg.registry (
     id             uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -2,45 +2,45 @@
 -- its formats are explained at the head of src/coalesce.c.
 
 CREATE FUNCTION partreg._coalesce_ranges_add(state internal, during tstzrange)
-RETURNS internal
-LANGUAGE C IMMUTABLE PARALLEL SAFE
-AS 'MODULE_PATHNAME';
+    RETURNS internal
+    LANGUAGE c IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME';
 
 REVOKE ALL ON FUNCTION partreg._coalesce_ranges_add(internal, tstzrange) FROM PUBLIC;
 COMMENT ON FUNCTION partreg._coalesce_ranges_add(internal, tstzrange) IS
     'internal: one more row of coalesce_ranges';
 
 CREATE FUNCTION partreg._coalesce_ranges_combine(state internal, other internal)
-RETURNS internal
-LANGUAGE C IMMUTABLE PARALLEL SAFE
-AS 'MODULE_PATHNAME';
+    RETURNS internal
+    LANGUAGE c IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME';
 
 REVOKE ALL ON FUNCTION partreg._coalesce_ranges_combine(internal, internal) FROM PUBLIC;
 COMMENT ON FUNCTION partreg._coalesce_ranges_combine(internal, internal) IS
     'internal: two states of coalesce_ranges made one';
 
 CREATE FUNCTION partreg._coalesce_ranges_serialize(state internal)
-RETURNS bytea
-LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME';
+    RETURNS bytea
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME';
 
 REVOKE ALL ON FUNCTION partreg._coalesce_ranges_serialize(internal) FROM PUBLIC;
 COMMENT ON FUNCTION partreg._coalesce_ranges_serialize(internal) IS
     'internal: a state of coalesce_ranges on its way to the leader of a parallel query';
 
 CREATE FUNCTION partreg._coalesce_ranges_deserialize(bytes bytea, state internal)
-RETURNS internal
-LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME';
+    RETURNS internal
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME';
 
 REVOKE ALL ON FUNCTION partreg._coalesce_ranges_deserialize(bytea, internal) FROM PUBLIC;
 COMMENT ON FUNCTION partreg._coalesce_ranges_deserialize(bytea, internal) IS
     'internal: a state of coalesce_ranges received by the leader of a parallel query';
 
 CREATE FUNCTION partreg._coalesce_ranges_final(state internal)
-RETURNS tstzmultirange
-LANGUAGE C IMMUTABLE PARALLEL SAFE
-AS 'MODULE_PATHNAME';
+    RETURNS tstzmultirange
+    LANGUAGE c IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME';
 
 REVOKE ALL ON FUNCTION partreg._coalesce_ranges_final(internal) FROM PUBLIC;
 COMMENT ON FUNCTION partreg._coalesce_ranges_final(internal) IS

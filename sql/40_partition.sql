@@ -1,8 +1,8 @@
 -- Partitions and their states (src/partition.c, src/bulk.c, src/withdraw.c).
 --
 -- Plans are kept for the life of a session, while a table may grow from nothing
--- to millions of rows before it is analyzed; so every function that runs SQL
--- statements says that rows are found by index.
+-- to millions of rows before it is analyzed.  So every function that runs SQL
+-- statements has SET enable_seqscan = off: rows are found by index.
 
 CREATE FUNCTION partreg.register_partition(source_name text, provider_name text, during tstzrange,
                                            access_token text DEFAULT NULL, if_not_exists boolean DEFAULT false)

@@ -29,8 +29,8 @@ CREATE TYPE partreg._late AS (
 );
 COMMENT ON TYPE partreg._late IS 'internal: what a provider has not supplied by its deadline';
 
--- Behind the views late_partitions and stats, whose readers have to be allowed
--- to call it.
+-- The views late_partitions and stats call it, so their readers must be allowed to
+-- call it, too.
 CREATE FUNCTION partreg._list_late()
     RETURNS SETOF partreg._late
     LANGUAGE c STABLE PARALLEL SAFE ROWS 100

@@ -1,5 +1,6 @@
--- Questions (src/readiness.c, src/explain.c).  STABLE and invoker's: they
--- answer from the caller's snapshot, and EXECUTE on them is the gate.
+-- Questions (src/readiness.c, src/explain.c).  They are STABLE and run as their
+-- invoker: they answer from the caller's snapshot, and EXECUTE on them is the
+-- gate.
 
 CREATE FUNCTION partreg.check_readiness(source_name text, during tstzrange)
     RETURNS boolean

@@ -1,5 +1,5 @@
 -- History (src/event.c, src/asof.c): what happened, what was ready at an earlier
--- instant, and how history is cut off.
+-- instant, and how old events are purged.
 
 CREATE FUNCTION partreg.history(source_name text, during tstzrange, provider_name text DEFAULT NULL,
                                 max_events integer DEFAULT 1000)

@@ -1,5 +1,5 @@
--- Waiting (src/wait.c).  Neither SECURITY DEFINER nor SET: with either a
--- procedure may not end its transaction, and so would keep its snapshot.
+-- Waiting (src/wait.c).  The procedure has neither SECURITY DEFINER nor SET: with
+-- either, it could not end its transaction, and so would keep its snapshot.
 
 CREATE PROCEDURE partreg.wait_until_ready(source_name text, during tstzrange, timeout interval, poll interval DEFAULT '1s')
     LANGUAGE c

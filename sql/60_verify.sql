@@ -1,21 +1,22 @@
 -- verify(): does everything stored agree with everything else?
 --
--- One view for each kind of damage, each with the columns (source_id, problem),
--- source_id NULL where it belongs to no source; _damage puts them together, and
--- verify() adds the names.  So what a later version finds besides is one view
--- more, or one that is replaced.  The views read tables that no role may read;
+-- There is one view for each kind of damage.  Each has the columns (source_id,
+-- problem); source_id is NULL if the damage belongs to no source.  _damage puts
+-- the views together, and verify() adds the names.  So a later version that finds
+-- more adds or replaces one view.  The views read tables that no role may read;
 -- verify() runs as the owner of the extension.
 --
--- All reads of verify() are in the caller's snapshot, so what open transactions
--- do meanwhile is seen as a whole or not at all.  Only sequences are read as
--- they are now: a number is drawn before its row can be seen, so they are never
--- behind what a snapshot sees.
+-- verify() reads in the caller's snapshot, so it sees what open transactions do
+-- meanwhile as a whole or not at all.  Only sequences are read as they are now: a
+-- number is drawn before its row can be seen, so a sequence is never behind what a
+-- snapshot sees.
 --
--- A damaged table may hold anything.  So nothing here may fail on a value:
--- ranges are built where start < end is sure, and times are printed as they are.
+-- A damaged table may contain anything.  So nothing here may fail on a value:
+-- ranges are built only where start < end is certain, and times are printed as
+-- they are.
 --
--- What no query finds: an index that lacks an entry.  amcheck does
--- (bt_index_check with heapallindexed).
+-- No query finds an index that lacks an entry.  amcheck does (bt_index_check with
+-- heapallindexed).
 
 CREATE TYPE partreg.problem AS (
     source_name text,

@@ -1,8 +1,8 @@
--- Views: what there is, for people and dashboards.  None shows a digest.
+-- Views for people and dashboards.  No view shows a digest.
 --
--- The functions in a view are checked against whoever reads it, the tables
--- against the owner of the view.  So only functions that everybody may call, or
--- every level, are used here.
+-- PostgreSQL checks the functions in a view against the role that reads the view,
+-- and the tables against the owner of the view.  So only functions that everybody,
+-- or every level, may call are used here.
 
 CREATE VIEW partreg.sources AS
     SELECT s.name AS source_name, s.owner, s.rule, s.registered_at, s.token_changed_at,

@@ -176,7 +176,7 @@ $$;
 COMMENT ON FUNCTION partreg.grant_privileges(text, text) IS
     'gives a role exactly one level: none, reader, writer, admin or operator; for the owner of the extension';
 
--- Whoever may call all routines of a level, and of those below it, has it.
+-- A role that may call all routines of a level, and of those below it, has it.
 CREATE VIEW partreg.privileges (grantee, level) AS
     SELECT r.rolname::text, (SELECT l.level FROM partreg._level l WHERE l.rank = min(missing.rank) - 1)
       FROM pg_roles r

@@ -2,28 +2,31 @@
  * access.c
  *		Who may write: tokens and trusted roles.
  *
- * EXECUTE on a function lets a role in at all (grant_privileges); this is
- * about which source and provider it may write to.
+ * EXECUTE on a function, which grant_privileges() gives, lets a role call it
+ * at all.  This file decides which source and provider the call may write to.
  *
  * Tokens, expiries, revocations and trusted roles are read by the latest
- * snapshot, under every isolation level: REPEATABLE READ would go on believing
- * a token that was rotated since.  They are judged twice: once before any row
- * lock is waited for, so that a stranger holds up nobody, and again when the
- * row of the source or provider is locked, as they may have changed during the
- * wait.  From then on a revocation waits for us; a rotation does not, and need
- * not.
+ * snapshot, under every isolation level: by its own snapshot, a REPEATABLE
+ * READ transaction would accept a token that was rotated since.  They are
+ * judged twice.  The first time is before the call waits for any row lock, so
+ * that a stranger makes nobody wait.  The second time is after the row of the
+ * source or provider is locked, as they may have changed during the wait.
+ * From then on a revocation waits for this call.  A rotation does not wait,
+ * and need not.
  *
- * Whatever is wrong with a token (missing, mistyped, unknown, expired, revoked,
- * of another source or provider, or for a source that does not exist) gives
- * one and the same error, for the same work: a caller without a good token does
- * not learn what exists.  Only behind a good source token, or for the source's
- * trusted role, an unknown provider is called unknown.
+ * Whatever is wrong with a token (it is missing, mistyped, unknown, expired,
+ * revoked, of another source or provider, or for a source that does not
+ * exist), the error is the same, and the work before it is the same.  So a
+ * caller without a good token does not learn what exists.  The error says that
+ * a provider does not exist only if the caller gave a good source token or is
+ * trusted by the source.
  *
- * A trusted role is the role that was meant when it was set, known by its OID:
- * neither one that was made anew under its name, nor one that was renamed to
- * it.  An OID means something in its own cluster only, and a dump may be
- * restored anywhere; so beside it stand the cluster (its system identifier)
- * and the database in which it was stored.  Elsewhere the name counts.
+ * A trusted role is known by its OID.  So neither a role that was created
+ * again under the same name is trusted, nor one that was renamed to it.  An
+ * OID means something only in its own cluster, and a dump may be restored
+ * anywhere.  Therefore the cluster (its system identifier) and the database in
+ * which the OID was stored stand beside it.  In any other place, the name
+ * counts.
  */
 #include "postgres.h"
 
@@ -69,8 +72,8 @@ access_deny(void)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errcondition("not_allowed"),
 			 errmsg("permission denied for source or provider"),
-			 errdetail("There is no source and provider of these names for which this access token or role is good."),
-			 errhint("Check the names, and the access token or the trusted role; a lost token is replaced by partreg.rotate_access_token() or partreg.reset_access_token().")));
+			 errdetail("No source and provider with these names accept this access token or role."),
+			 errhint("Check the names, and the access token or trusted role. partreg.rotate_access_token() and partreg.reset_access_token() replace a lost token.")));
 }
 
 /* Refuse what nobody can do for a provider that is revoked. */
@@ -125,8 +128,8 @@ is_trusted(const Party *party)
 	Oid			role;
 
 	/*
-	 * In a security-restricted operation (ANALYZE, REINDEX, ...) code runs for
-	 * a table's owner and must not act for the caller.
+	 * In a security-restricted operation (ANALYZE, REINDEX, ...) code runs
+	 * for a table's owner and must not act for the caller.
 	 */
 	if (party->role_name == NULL || party->revoked ||
 		InSecurityRestrictedOperation())

@@ -2,17 +2,17 @@
  * argument.c
  *		Reading and checking what callers give.
  *
- * The functions are not STRICT: a NULL answer to "may I read this?" would read
- * as "yes" in `IF NOT f(...)`.  So NULL is an error (22004) for every argument
- * that is required, and every other unusable value is 22023.
+ * The functions are not STRICT: `IF NOT f(...)` would take a NULL answer to
+ * "may I read this?" for a yes.  So NULL is an error (22004) for every
+ * required argument, and any other unusable value is 22023.
  *
- * SQL-callable functions read their arguments first (argument_*), into locals;
- * what is wrong with a value is said later (check_*), as a caller without a
- * token shall hear of nothing else.
+ * SQL-callable functions first read their arguments into local variables
+ * (argument_*).  They check the values later (check_*), because a caller
+ * without a token must not get any other error first.
  *
- * Whatever a caller passes may be an access token put in the wrong place, so
- * nothing given is quoted in a message but through quotable(), and no text
- * that holds a token is ever stored.
+ * A caller may pass an access token in the wrong place.  So messages quote
+ * what the caller gave only through quotable(), and no text that contains a
+ * token is ever stored.
  */
 #include "postgres.h"
 
@@ -180,7 +180,7 @@ argument_flag(FunctionCallInfo fcinfo, int argno)
 	return !argument_is_null(fcinfo, argno) && PG_GETARG_BOOL(argno);
 }
 
-/* How many events are asked for */
+/* The argument max_events */
 int32
 argument_max_events(FunctionCallInfo fcinfo, int argno)
 {
@@ -332,7 +332,7 @@ raise_long_details(const char *measure)
 			 errcondition("bad_argument"),
 			 errmsg("argument \"%s\" is too long", "details"),
 			 errdetail_internal("%s", measure),
-			 errhint("Store long values elsewhere, and say where.")));
+			 errhint("Store long values elsewhere, and give their location here.")));
 }
 
 /*
@@ -345,7 +345,7 @@ unfold_details(struct varlena *given)
 	Size		size = toast_raw_datum_size(PointerGetDatum(given));
 
 	if (size > 8 * MAX_DETAILS_LENGTH)
-		raise_long_details(psprintf("It has %zu bytes as jsonb; %d are allowed as text.",
+		raise_long_details(psprintf("The object has %zu bytes as jsonb, and may have at most %d bytes as text.",
 									size, MAX_DETAILS_LENGTH));
 	return DatumGetJsonbP(PointerGetDatum(given));
 }
@@ -373,7 +373,7 @@ refuse_long_numbers(Jsonb *details)
 		length += strlen(number);
 		pfree(number);
 		if (length > MAX_DETAILS_LENGTH)
-			raise_long_details(psprintf("Its numbers have more than %d bytes as text.",
+			raise_long_details(psprintf("The numbers of the object have more than %d bytes as text.",
 										MAX_DETAILS_LENGTH));
 	}
 }
@@ -386,7 +386,7 @@ refuse_long_text(Jsonb *details)
 	initStringInfo(&text);
 	(void) JsonbToCString(&text, &details->root, VARSIZE(details));
 	if (text.len > MAX_DETAILS_LENGTH)
-		raise_long_details(psprintf("It has %d bytes as text; %d are allowed.",
+		raise_long_details(psprintf("The object has %d bytes as text, and may have at most %d.",
 									text.len, MAX_DETAILS_LENGTH));
 	pfree(text.data);
 }
@@ -603,7 +603,7 @@ check_duration(const Interval *given, const char *label)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
 				 errmsg("invalid length of time for argument \"%s\"", label),
-				 errhint("Give days, hours, minutes or seconds, not months, and nothing negative.")));
+				 errhint("Give days, hours, minutes or seconds. Months and negative fields are not allowed.")));
 	return result;
 }
 

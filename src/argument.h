@@ -48,7 +48,7 @@ extern void multirange_to_interval_set(const MultirangeType *given,
 									   IntervalSet *set);
 extern char *show_interval(TimeInterval interval);
 
-extern int control_character(const char *string);
+extern int	control_character(const char *string);
 extern bool looks_like_token(const char *string);
 extern const char *quotable(const char *string);
 

@@ -3,18 +3,20 @@
  *		What was ready at an earlier instant, and since when is it?
  *
  * History is undone, from now back to the instant.  Each event of a partition
- * keeps what the partition was before it, so at an instant T a partition was
- * what its first event after T says, or, without one, what it is now.  Changes
- * of a rule or an effective range keep what was before them, too.  Nothing from
- * before T is needed: purging it changes no answer about what came later.
+ * keeps the state that the partition had before the event.  So at an instant T
+ * a partition was in the state that its first event after T keeps, or, if
+ * there is no such event, in its present state.  A change of a rule or an
+ * effective range also keeps the value before it.  Nothing from before T is
+ * needed: purging older events changes no answer about T.
  *
- * What was available at T, by one provider: of what its spans say now, take away
- * the partitions that were not unlocked then; add those that were and are gone
- * or not; and add again what was taken away though another partition, about
- * which nothing has happened since, supplied it then as now.
+ * What one provider had made available at T is found so: take its present
+ * spans; remove the partitions that were not unlocked at T; add the partitions
+ * that were unlocked at T, whether they exist now or not; and add again what
+ * was removed although another partition, about which nothing has happened
+ * since T, supplies it now as it did then.
  *
- * "After T" means that the event happened after T: event.c.  Ids order the
- * events of a partition, whatever the clock did.
+ * event.c says when an event happened, and so what "after T" means.  Ids order
+ * the events of one partition, whatever the clock did.
  */
 #include "postgres.h"
 
@@ -46,9 +48,9 @@ typedef struct PastProvider
 	int64		undone;			/* the event that says so; 0: it is so now */
 
 	/*
-	 * The partitions about which something has happened since: those that were
-	 * not unlocked then, and those that were.  In the order of class, start and
-	 * end.
+	 * The partitions about which something has happened since: those that
+	 * were not unlocked then, and those that were.  In the order of class,
+	 * start and end.
 	 */
 	IntervalSet lacking;
 	IntervalSet supplied;
@@ -186,7 +188,7 @@ raise_history_gone(TimestampTz since)
 			 errmsg("history does not reach back to that instant"),
 			 TIMESTAMP_NOT_FINITE(since) ? 0
 			 : errdetail("It begins at %s.", timestamptz_to_str(since)),
-			 errhint("Ask for a later instant; partreg.purge_history() removes what is old.")));
+			 errhint("Ask about a later instant. Earlier events were purged, or written by a version that did not record enough.")));
 }
 
 /*
@@ -409,8 +411,11 @@ was_ready(const Source *source, TimeInterval window, TimestampTz as_of,
 												 ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(memory);
 	Past		past = {
-		.source = source, .snapshot = snapshot, .clock = clock,
-		.as_of = as_of, .window = window
+		.source = source,
+		.snapshot = snapshot,
+		.clock = clock,
+		.as_of = as_of,
+		.window = window
 	};
 	bool		ready;
 
@@ -454,7 +459,7 @@ readiness_as_of(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
 				 errmsg("argument \"%s\" is in the future", "as_of"),
-				 errhint("What is ready now is answered by partreg.check_readiness().")));
+				 errhint("Use partreg.check_readiness() to ask what is ready now.")));
 	source = source_find(name, snapshot);
 	identity_read(snapshot, &registry);
 	if (as_of < registry.history_since)

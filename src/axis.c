@@ -35,13 +35,14 @@ typedef enum TickLabel
 	LABEL_YEAR					/* 2024 */
 } TickLabel;
 
-static const struct
+typedef struct TickStep
 {
 	int64		length;			/* 0: months */
 	int			months;
 	TickLabel	label;
-}			tick_steps[] =
-{
+} TickStep;
+
+static const TickStep tick_steps[] = {
 	{1 * USECS_PER_SEC, 0, LABEL_SECOND},
 	{5 * USECS_PER_SEC, 0, LABEL_SECOND},
 	{15 * USECS_PER_SEC, 0, LABEL_SECOND},
@@ -252,11 +253,11 @@ axis_draw(StringInfo line, const Scale *scale, const char *tick,
 	while (instant < scale->window.end)
 	{
 		const char *label = tick_label(step, instant);
+		TimeInterval moment = {instant, instant + 1};
 		int			cell;
 		int			last;
 
-		if (scale_cells(scale, (TimeInterval) {instant, instant + 1}, &cell,
-						&last) && cell >= drawn)
+		if (scale_cells(scale, moment, &cell, &last) && cell >= drawn)
 		{
 			appendStringInfoSpaces(line, cell - drawn);
 			appendBinaryStringInfo(line, tick, tick_length);

@@ -2,21 +2,22 @@
  * bulk.c
  *		Many partitions in one call.
  *
- * A call goes through the partitions of a provider in batches: it locks the
- * rows of some thousand, reads their lock rows, judges each as a call about one
- * partition would (transition.c), and writes what follows from that.  So memory
- * is bounded and a cancel is heard at once; calls that take long tell every few
- * seconds how far they are.
+ * A call goes through the partitions of a provider in batches.  It locks some
+ * thousand rows, reads their lock rows, judges each as a call about one
+ * partition would (transition.c), and writes the result.  So memory is bounded
+ * and a cancel is answered at once.  A call that takes long reports every few
+ * seconds how far it is.
  *
- * Rows are locked in one order: those in partreg.pending in the order of the
- * key (length class, start, end), then those in partreg.partition.  A partition
- * moves from the first to the second, never back.  So two calls cannot deadlock,
- * whatever ranges they were given, and a partition that somebody else moves
- * meanwhile is met in the second.  What the call itself moves is not met again:
- * the second pass looks with the command id with which the call began.
+ * Rows are locked in one order: first the rows of partreg.pending in the order
+ * of the key (length class, start, end), then those of partreg.partition.  A
+ * partition moves from the first table to the second, never back.  So two
+ * calls cannot deadlock, whatever their ranges are, and a partition that
+ * another session moves meanwhile is found in the second table.  The call does
+ * not meet what it has moved itself, because the second pass uses the command
+ * id that was current when the call began.
  *
- * A partition that is registered while a call is at work either belongs to it,
- * with all that follows, or counts as registered after it.
+ * A partition that is registered while a call is at work either belongs to the
+ * call, with all consequences, or counts as registered after it.
  */
 #include "postgres.h"
 
@@ -70,8 +71,12 @@ bulk_record(Bulk *bulk, const char *what, const char *holder,
 			const StateBefore *states)
 {
 	Event		event = {
-		.event = what, .access = &bulk->access, .at = bulk->claim.now,
-		.holder = holder, .reason = reason, .details = details
+		.event = what,
+		.access = &bulk->access,
+		.at = bulk->claim.now,
+		.holder = holder,
+		.reason = reason,
+		.details = details
 	};
 
 	if (changed->count == 0)
@@ -89,7 +94,7 @@ bulk_record(Bulk *bulk, const char *what, const char *holder,
 	bulk->changed += changed->count;
 }
 
-/* Answer to a cancel, and tell every few seconds how far the call is. */
+/* Answer to a cancel, and report every few seconds how far the call is. */
 void
 bulk_progress(Bulk *bulk)
 {
@@ -110,7 +115,9 @@ void
 bulk_notify(const Bulk *bulk, const char *what)
 {
 	Event		event = {
-		.event = what, .access = &bulk->access, .during = &bulk->extent
+		.event = what,
+		.access = &bulk->access,
+		.during = &bulk->extent
 	};
 
 	if (bulk->recorded > 0)
@@ -281,7 +288,7 @@ raise_none_within(const Bulk *bulk)
 			 errmsg("no partition of provider \"%s\" lies within the range",
 					quotable(bulk->access.provider_name)),
 			 neighbours == NULL ? 0 : errdetail_internal("%s", neighbours),
-			 errhint("The view partreg.partitions lists the partitions there are.")));
+			 errhint("The view partreg.partitions lists all partitions.")));
 }
 
 /* Does something to a batch, each partition of which is locked and read */
@@ -303,7 +310,10 @@ for_each_batch(Bulk *bulk, BatchWork work, void *arg)
 	for (int i = 0; i < lengthof(tables); i++)
 	{
 		int			length_class = -1;
-		Batch		batch = {.table = tables[i], .length_class = -1};
+		Batch		batch = {
+			.table = tables[i],
+			.length_class = -1
+		};
 
 		while (next_length_class(bulk, &batch))
 		{
@@ -315,7 +325,8 @@ for_each_batch(Bulk *bulk, BatchWork work, void *arg)
 			{
 				MemoryContext old = MemoryContextSwitchTo(memory);
 				Batch		next = {
-					.table = tables[i], .length_class = length_class,
+					.table = tables[i],
+					.length_class = length_class,
 					.last = batch.last
 				};
 				bool		more = lock_batch(bulk, &next);
@@ -445,7 +456,10 @@ static void
 lock_work(Bulk *bulk, Batch *batch, void *arg)
 {
 	const LockWork *work = arg;
-	LockRow		row = {.reason = work->reason, .has_lease = work->has_lease};
+	LockRow		row = {
+		.reason = work->reason,
+		.has_lease = work->has_lease
+	};
 	Batch		taken_over = {0};
 	size_t		kept = 0;
 
@@ -519,7 +533,11 @@ static void
 fail_work(Bulk *bulk, Batch *batch, void *arg)
 {
 	const char *reason = arg;
-	LockRow		row = {.failed = true, .reason = reason, .change = "fail"};
+	LockRow		row = {
+		.failed = true,
+		.reason = reason,
+		.change = "fail"
+	};
 	LockRow		no_lease = {0};
 
 	for (size_t i = 0; reason != NULL && i < batch->count; i++)

@@ -15,22 +15,23 @@
  *    as a plain length of time.
  *
  * A clock is a list of stretches, each with one offset from UTC.  A local time
- * that the clock skips lies between two of them: its first instant is the
- * change.  A local time that comes twice lies in two: its first instant is in
- * the former.  (PostgreSQL takes the latter, and for a skipped one an instant
- * after the change.)  So a local date begins at one instant and ends where the
- * next date that exists begins, dates do not overlap, and a date that the zone
- * leaves out is empty.  Where clocks go back across midnight, the new date has
- * begun and goes on, though the clock shows the old date once more.
+ * that the clock skips lies between two stretches; its first instant is that
+ * of the change.  A local time that comes twice lies in two stretches; its
+ * first instant is in the earlier one.  (PostgreSQL takes the later one, and
+ * for a skipped time an instant after the change.)  So a local date begins at
+ * one instant and ends where the next existing date begins, dates do not
+ * overlap, and a date that the zone skips is empty.  Where clocks go back
+ * across midnight, the new date has already begun and continues, although the
+ * clock shows the old date once more.
  *
  * A date whose midnight is skipped begins later by the clock; a start there
  * stands for midnight, or else the days counted from it would all begin late.
  *
- * Local times grow with k, so do their first instants, and so does k times the
- * rest of the step: bounds never go backwards.  Two of them fall together where
- * the clock skips the whole step; what is between them is no partition.  And
- * as they never go backwards, a walk reads each stretch of the clock once: a
- * bound costs a few additions.
+ * Local times grow with k.  So do their first instants, and so does k times
+ * the rest of the step.  Therefore bounds never go backwards.  Two bounds are
+ * equal if the clock skips the whole step; such a step makes no partition.
+ * Because bounds never go backwards, a walk reads each stretch of the clock
+ * once, and a bound costs a few additions.
  *
  * A step of neither months nor days has one length everywhere, and its zone
  * does not matter.
@@ -289,7 +290,7 @@ raise_too_many(uint64 count)
 			 errcondition("bad_argument"),
 			 errmsg("range would make " UINT64_FORMAT " partitions", count),
 			 errdetail("One call makes at most %d partitions.", MAX_PARTITIONS),
-			 errhint("Is this step the one you mean?")));
+			 errhint("Give a longer step or a shorter range.")));
 }
 
 /* A length of time after an instant; INTERVAL_MAX beyond the last timestamp */
@@ -503,7 +504,7 @@ day_range(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
-				 errmsg("day is not finite"),
+				 errmsg("argument \"%s\" must be a finite date", "day"),
 				 errhint("Give a date such as 2024-01-01.")));
 	day = (int64) date + POSTGRES_EPOCH_JDATE;
 	if (day < TIMESTAMP_END_JULIAN)
@@ -521,8 +522,11 @@ day_range(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errcondition("bad_argument"),
-				 errmsg("time zone has no such date"),
-				 errdetail("Its clocks went from an earlier date to a later one at %s.",
+				 errmsg("time zone \"%s\" has no date %s",
+						pg_get_timezone_name(zone),
+						DatumGetCString(DirectFunctionCall1(date_out,
+															DateADTGetDatum(date)))),
+				 errdetail("The clocks there went from an earlier date to a later one at %s.",
 						   timestamptz_to_str(during.start)),
 				 errhint("Leave the date out: no partition holds an instant of it.")));
 	PG_RETURN_DATUM(interval_to_range(during));
@@ -586,7 +590,7 @@ step_ranges(PG_FUNCTION_ARGS)
 
 /*
  * _is_calendar(step interval, start_at timestamptz, time_zone text)
- *		returns boolean: can the steps of a stored calendar be told?
+ *		returns boolean: are the steps of a stored calendar known here?
  *
  * Errors: none.
  */

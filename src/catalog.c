@@ -2,9 +2,9 @@
  * catalog.c
  *		The extension's own tables as C sees them.
  *
- * A question is asked thousands of times for each time that something is told,
- * so questions do not go through the planner and executor: they walk the
- * indexes of our tables themselves, under the caller's snapshot.  That skips
+ * Questions are asked thousands of times more often than anything is changed.
+ * Therefore questions do not use the planner and executor: they scan the
+ * indexes of our tables directly, under the caller's snapshot.  This skips
  * privileges and row security; EXECUTE on the function is the gate.
  *
  * Three things make a walk cheap:
@@ -43,12 +43,13 @@
 #include "catalog.h"
 #include "compat.h"
 
-static const struct
+typedef struct CatalogName
 {
 	const char *table;
 	const char *index;
-}			names[CATALOG_INDEXES] =
-{
+} CatalogName;
+
+static const CatalogName names[CATALOG_INDEXES] = {
 	[SOURCE_BY_ID] = {"source", "source_pkey"},
 	[SOURCE_BY_NAME] = {"source", "source_name_key"},
 	[SOURCE_BY_TOKEN] = {"source", "source_token_digest_idx"},
@@ -116,14 +117,14 @@ catalog_generation(CatalogIndex which)
 }
 
 /*
- * For those who remember a page of a table, and want to look at it without
- * opening the table: lock it, and tell which it is if nothing about it or the
- * index has changed since they had that generation; InvalidOid otherwise.
+ * For callers that remember a page of a table and want to read it without
+ * opening the table: lock the table, and return its OID if neither it nor the index has
+ * changed since the caller had that generation; InvalidOid otherwise.
  *
- * Whoever puts another file in the place of one waits for this lock, or has had
- * it, and then we hear of it as we lock.  To hear without locking is not
- * enough: a transaction is in snapshots before its messages are sent, and may
- * have written to the new file itself.
+ * A command that replaces a file of one waits for this lock, or has had its own
+ * lock before, and then we get its invalidation message as we lock.  It is not
+ * enough to read messages without locking: a transaction is in snapshots before
+ * its messages are sent, and may have written to the new file itself.
  */
 Oid
 catalog_lock_again(CatalogIndex which, uint64 generation)
@@ -175,7 +176,7 @@ catalog_open_table(CatalogIndex which, LOCKMODE mode)
 					(errcode(ERRCODE_UNDEFINED_TABLE),
 					 errmsg("table partreg.%s does not exist",
 							names[which].table),
-					 errhint("Restore it from a backup, or create the extension anew.")));
+					 errhint("Restore it from a backup, or drop and create the extension again.")));
 		table = table_open(oid, mode);
 		oids[which].table = oid;
 		oids[which].index = InvalidOid;
@@ -198,7 +199,7 @@ catalog_check_version(void)
 	if (natts != Natts_event)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the extension partition_registry is not of the version of its library"),
+				 errmsg("extension \"partition_registry\" has another version than its library"),
 				 errhint("Run ALTER EXTENSION partition_registry UPDATE.")));
 }
 
@@ -216,7 +217,7 @@ open_index(CatalogIndex which, LOCKMODE mode)
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("index partreg.%s does not exist",
 							names[which].index),
-					 errhint("Restore it from a backup, or create the extension anew.")));
+					 errhint("Restore it from a backup, or drop and create the extension again.")));
 		oids[which].index = oid;
 		oids[which].generation++;
 	}
@@ -763,7 +764,7 @@ next_class(OverlapScan *overlap)
 	/* 64 may be a class itself: that of half of all time. */
 	int2_key(&keys[2], Key_length_class, BTLessStrategyNumber,
 			 known == 64 ? 65 : known);
-	/* As many keys as below, lest the scan be begun anew each time */
+	/* As many keys as below, so that the scan need not be started again */
 	keys[3] = keys[2];
 	seek(&overlap->scan, keys, 4);
 	if (catalog_next_entry(&overlap->scan, ForwardScanDirection))

@@ -248,7 +248,7 @@ extern void catalog_begin(CatalogScan *scan, CatalogIndex which,
 extern void catalog_begin_for_locking(CatalogScan *scan, CatalogIndex which,
 									  Snapshot snapshot);
 
-/* Where to look: one for each way in which an index is asked */
+/* Which index: one for each way of searching it */
 extern void catalog_seek_source(CatalogScan *scan, Datum name_or_digest);
 extern void catalog_seek_provider(CatalogScan *scan, int32 source_id,
 								  const char *name);

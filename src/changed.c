@@ -2,9 +2,10 @@
  * changed.c
  *		What of a source may have changed since a position.
  *
- * The events of a source that may mean changed data are walked by transaction,
- * from the oldest on that the position does not see; those that it sees are
- * left out one by one.  Only what overlaps the window is looked up in the table.
+ * It walks, by transaction, through those events of the source that may mean
+ * changed data, from the oldest event on that the position has not seen, and
+ * skips single events that it has seen.  It reads from the table only what
+ * overlaps the window.
  */
 #include "postgres.h"
 

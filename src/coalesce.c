@@ -10,7 +10,7 @@
  * the place after it.  Unbounded lies before '-infinity' and after 'infinity',
  * which are ordinary values of timestamptz.  A Span reaches from one place to
  * a later one, places are compared by instant and then by side, and two
- * ranges overlap or are adjacent, as PostgreSQL has it, just when neither
+ * ranges overlap or are adjacent, as PostgreSQL has it, if and only if neither
  * span begins behind the end of the other.  Every place but the outermost two
  * is written as a lower and as an upper bound in one way only, so nothing is
  * lost by the translation.
@@ -86,7 +86,7 @@ typedef struct SpanState
 	Span	   *spans;
 	size_t		capacity;
 	size_t		count;
-	size_t		ordered;		/* so many are sorted, and no two touch */
+	size_t		ordered;		/* the first ones: sorted, no two touch */
 } SpanState;
 
 #define FIRST_CAPACITY 32

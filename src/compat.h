@@ -59,7 +59,7 @@
 	_bt_freestack(_bt_search(index, key, buffer, BT_READ, snapshot))
 #endif
 
-/* Up to 16, VACUUM can be told to take rows from old snapshots. */
+/* Up to 16, a setting lets VACUUM remove rows that old snapshots see. */
 #if PG_VERSION_NUM < 170000
 #define rows_may_be_taken() OldSnapshotThresholdActive()
 #else

@@ -2,15 +2,15 @@
  * coverage.c
  *		The spans of what providers have made available.
  *
- * partreg.coverage holds, for each provider, disjoint spans whose union is
- * what its partitions made available when they were first unlocked.  Whether
- * spans that touch are one row or many means nothing; readers take a chain of
- * them as one.  So telling adds a row for its own piece, and rows are joined
- * later, by whoever comes by, where that disturbs nobody.
+ * partreg.coverage has disjoint spans for each provider.  Their union is what
+ * the partitions of the provider made available when they were first unlocked.
+ * It means nothing whether spans that touch are one row or many: readers take
+ * a chain of them as one.  So an unlock adds a row for its own piece.  Rows
+ * are joined later, by other unlocks nearby, where joining disturbs nobody.
  *
- * Who locks what.  A writer holds its provider's row FOR KEY SHARE, so nothing
- * is withdrawn while it is at work, and what it sees of the provider's spans
- * can only grow.
+ * Who locks what.  A writer holds its provider's row FOR KEY SHARE.  So
+ * nothing is withdrawn while it works, and the spans of the provider that it
+ * sees can only grow.
  *
  * - Adding: pieces = the interval minus the spans that are visible, each
  *	 inserted if nothing is in the way.  The exclusion constraint makes this
@@ -63,7 +63,7 @@
 /* By how much the pieces that are put back beside a cut grow */
 #define PIECE_GROWTH	4
 
-/* After so many leaps between providers, read all spans in the window. */
+/* After more leaps between providers, all spans in the window are read. */
 #define MAX_LEAPS		16
 
 /* Reading */
@@ -224,10 +224,10 @@ coverage_reach_any(CoverageScan *coverage, int64 from, int64 limit)
 		}
 		if (leaps > MAX_LEAPS)
 		{
+			TimeInterval rest = {reach, limit};
 			IntervalSet spans = {0};
 
-			coverage_collect(coverage, 0, (TimeInterval) {reach, limit},
-							 &spans);
+			coverage_collect(coverage, 0, rest, &spans);
 			interval_set_coalesce(&spans);
 			if (spans.count > 0 && spans.items[0].start <= reach)
 				reach = spans.items[0].end;
@@ -279,7 +279,7 @@ coverage_collect(CoverageScan *coverage, int32 provider_id,
 }
 
 /*
- * Has each of some providers made available all that it is asked for?  They
+ * Has each of some providers made available all that it is required to?  They
  * are in the order of provider_id, which is the order of the index: one
  * walk through the source's spans meets them all, and where a provider has many
  * spans before the one that is wanted, a leap finds it.
@@ -541,7 +541,7 @@ coverage_add(const Access *access, TimeInterval interval)
 					(errcode(ERRCODE_DATA_CORRUPTED),
 					 errmsg("the spans of provider \"%s\" are damaged",
 							quotable(access->provider_name)),
-					 errhint("partreg.verify() tells what is wrong.")));
+					 errhint("Run partreg.verify() to see what is wrong.")));
 
 		for (size_t i = 0; i < missing.count; i++)
 		{
@@ -576,7 +576,7 @@ read_supplied(const Access *access, TimeInterval interval, Snapshot snapshot,
 	interval_set_coalesce(supplied);
 }
 
-/* What a withdrawal goes by, for snapshot_compare() */
+/* What a withdrawal depends on, for snapshot_compare() */
 typedef struct Withdrawal
 {
 	const Access *access;

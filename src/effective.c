@@ -1,11 +1,12 @@
 /*
  * effective.c
- *		The providers of a source, and for what time each is asked.
+ *		The providers of a source, and the time that each has to supply.
  *
- * Under the rule "all" every provider whose effective range holds an instant
- * has to have made it available.  The range of a provider is all of time unless
- * its source's owner says otherwise, and a revoked provider's has ended; what
- * it owed before, it owes still.
+ * Under the rule "all", an instant is available only if every provider whose
+ * effective range contains it has made it available.  The effective range of a
+ * provider is all of time, unless the owner of the source has changed it.  The
+ * range of a revoked provider ends at the revocation; what the provider was
+ * required to supply before, it still is.
  */
 #include "postgres.h"
 
@@ -100,7 +101,7 @@ by_provider_id(const ListCell *a, const ListCell *b)
 }
 
 /*
- * The providers of a source, with the time for which each is asked (clipped to
+ * The providers of a source, with the time that each has to supply (clipped to
  * a window); those that are not asked for any of it are left out, unless they
  * are all wanted.  In the order of their ids, as coverage_fulfils() needs them.
  */

@@ -1,6 +1,6 @@
 /*
  * effective.h
- *		The providers of a source, and for what time each is asked.
+ *		The providers of a source, and the time that each has to supply.
  */
 #ifndef PARTREG_EFFECTIVE_H
 #define PARTREG_EFFECTIVE_H

@@ -3,8 +3,9 @@
  *		Reading events.
  *
  * When did an event happen?  It took effect when its transaction committed.
- * The server knows when that was where track_commit_timestamp is on and was on
- * then; elsewhere the event's own time has to do, the moment of the call.
+ * The server knows the time of the commit if track_commit_timestamp is on and
+ * was on then.  Otherwise the event's own time counts, which is the moment of
+ * the call.
  */
 #include "postgres.h"
 

@@ -2,20 +2,21 @@
  * expectation.c
  *		Which partitions a provider's calendar expects.
  *
- * A calendar is a row of steps from a start on (calendar.c).  A step is
- * expected where it lies within the provider's effective range and before its
- * revocation, and does not overlap what is closed.  It is missing where a part
- * of it is neither in the provider's spans nor in its registered partitions.
+ * A calendar is a sequence of steps from a start on (calendar.c).  A step is
+ * expected if it lies within the provider's effective range and before its
+ * revocation, and does not overlap a closed range.  It is missing if a part of
+ * it is covered neither by the provider's spans nor by its registered
+ * partitions.
  *
  * Steps tile time.  So those that overlap a set of intervals are that set with
  * each member stretched to the bounds on either side, and the missing ones are
  *
  *		stretched(gaps) - stretched(closed)
  *
- * where the gaps are what the spans and registered partitions leave of the
- * time in question.  Neighbours come out as one, and no step is looked at but
- * those at the ends of a gap: the cost is that of the spans and gaps, however
- * short the steps are.
+ * where the gaps are the parts of the time in question that the spans and
+ * registered partitions do not cover.  Missing steps that touch come out as
+ * one.  Only the steps at the ends of a gap are computed, so the cost depends
+ * on the number of spans and gaps, however short the steps are.
  */
 #include "postgres.h"
 
@@ -45,7 +46,7 @@ holding_end(HoldingScan *holding)
  * The expectation of the provider whose row a scan has come to; false: it has
  * no calendar.
  *
- * Errors: none of its own; is_known tells whether the server can tell its steps.
+ * Errors: none of its own; is_known: does the server know the time zone?
  */
 bool
 expectation_read(CatalogScan *provider, Expectation *expectation)
@@ -171,7 +172,7 @@ expectation_free(Expectation *expectation)
 
 /*
  * The expected steps of a provider that overlap a window and are missing; whole
- * ones, neighbours as one.  None where they cannot be told.
+ * ones, neighbours as one.  None if the time zone is not known.
  */
 void
 expectation_missing(const Expectation *expectation, HoldingScan *holding,

@@ -15,9 +15,9 @@
 /* What a provider's calendar says */
 typedef struct Expectation
 {
-	bool		is_known;		/* false: the calendar's steps cannot be told */
+	bool		is_known;		/* false: the time zone is not known here */
 	Calendar	calendar;
-	TimeInterval extent;		/* steps within it; start >= end: there are none */
+	TimeInterval extent;		/* steps within it; none if start >= end */
 	IntervalSet closed;			/* no step that overlaps it; coalesced */
 } Expectation;
 

@@ -2,17 +2,17 @@
  * explain.c
  *		What keeps a range from being ready, piece by piece.
  *
- * Where readiness.c stops at the first thing in the way, this collects all of
- * them: a row for each locked or failed partition; and where something is not
- * available, a row for each partition there that is registered and was never
- * unlocked, or, where there is none, one that says "missing".  Under the rule
- * "all" that is done for each provider that lacks something; what no provider
+ * readiness.c stops at the first obstacle; this file collects all of them.
+ * Each locked or failed partition is a row.  Where something is not available,
+ * each partition there that is registered and was never unlocked is a row, and
+ * where there is no such partition, one row says "missing".  Under the rule
+ * "all" this is done for each provider that lacks something.  What no provider
  * is required to supply and nobody has supplied is explained as under "any".
- * There, what a provider's calendar expects is missing by its name, and only
- * what no calendar expects by none.
+ * There, a missing row names each provider whose calendar expects the piece,
+ * and has no name only if no calendar does.
  *
- * The same snapshot, the same spans and the same lock rows as in readiness.c,
- * so no row comes out if and only if the range is ready.
+ * It reads the same spans and lock rows as readiness.c, by the same snapshot.
+ * So there is no row if and only if the range is ready.
  *
  * Memory is bounded by the answer: obstacles go through obstacle.c, and sets of
  * intervals are coalesced while they are filled.
@@ -470,7 +470,7 @@ explain_briefly(const Source *source, TimeInterval window, Snapshot snapshot,
 	return count > 0 ? detail.data : NULL;
 }
 
-/* The error of whoever asks for what is not ready */
+/* The error of assert_ready(): the source is not ready */
 void
 raise_not_ready(const char *name, const char *detail, bool failed)
 {

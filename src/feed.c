@@ -2,20 +2,21 @@
  * feed.c
  *		The change feed: every event once, in an order that holds.
  *
- * changes_since() gives what the caller's snapshot sees and a position does
- * not.  That goes in rounds: a round has a target, the view of a snapshot, and
- * gives what the target sees and the position does not, by number.  When it is
- * done, the target is what the position has seen.  A round that does not fit
- * into one call goes on in the next, with the same target.
+ * changes_since() returns the events that the caller's snapshot sees and a
+ * position has not seen.  It works in rounds.  A round has a target, which is
+ * the view of a snapshot, and returns what the target sees and the position
+ * has not seen, in the order of numbers.  After the round the target is what
+ * the position has seen.  A round that does not fit into one call continues in
+ * the next call, with the same target.
  *
- * Between rounds numbers may go back: a transaction that drew its numbers early
- * and committed late comes in the round after its commit.  Those of one
- * partition never do, as its next event is written after the commit of the one
- * before.
+ * From one round to the next, numbers may go back: an event of a transaction
+ * that drew its numbers early and committed late comes in the round after its
+ * commit.  The numbers of one partition never go back, as its next event is
+ * written after the commit of the one before.
  *
- * The walk of a round begins at the least number that an event not seen may
- * have: of the transactions that ran when the position was taken and are over
- * now, or above all that it saw.
+ * A round starts at the smallest number that an unseen event may have: that of
+ * a transaction that was running when the position was taken and is over now,
+ * or else the first number above all that the position has seen.
  */
 #include "postgres.h"
 
@@ -48,7 +49,7 @@ typedef char *SourceName;
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
-/* The names that are asked for */
+/* The argument source_names */
 typedef struct Filter
 {
 	bool		wants_all;
@@ -63,8 +64,13 @@ typedef struct Feed
 	Filter		filter;
 	int64		left;			/* as many may be given still */
 	Position	position;		/* of the round, after the last event given */
-	bool		has_held;		/* one that is given when the next is found, ... */
-	Datum		held[CHANGE_COLUMNS];	/* ... as its position depends on that */
+
+	/*
+	 * One that is given when the next is found, as its position depends on
+	 * that
+	 */
+	bool		has_held;
+	Datum		held[CHANGE_COLUMNS];
 	bool		held_nulls[CHANGE_COLUMNS];
 	ReturnSetInfo *rsinfo;
 	MemoryContext rows;
@@ -94,7 +100,7 @@ change_values(CatalogScan *scan, Datum *values, bool *nulls)
 		Anum_event_id, Anum_event_event, Anum_event_source_name,
 		Anum_event_provider_name, 0 /* during */ , Anum_event_at,
 		Anum_event_actor, Anum_event_holder, Anum_event_reason,
-		Anum_event_details, 0		/* next_position */
+		Anum_event_details, 0	/* next_position */
 	};
 	TimeInterval during;
 

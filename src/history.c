@@ -2,14 +2,15 @@
  * history.c
  *		Events, and the notifications that go with them.
  *
- * Each change is one row in partreg.event, in the transaction that makes the
- * change.  Its id is drawn while the partition is locked, so ids order the
- * events of a partition; between partitions a smaller id may well commit
- * later.  For readers who want to miss nothing all the same, an event also
- * says which top-level transaction wrote it, and in which era (system
- * identifier and timeline) that transaction id means something.
+ * Each change is one row in partreg.event, in the transaction of the change.
+ * Its id is drawn while the partition is locked, so ids order the events of a
+ * partition.  Between partitions, an event with a smaller id may commit later.
+ * For readers who must not miss any, an event also says which top-level
+ * transaction wrote it, and in which era (system identifier and timeline) that
+ * transaction id means something.
  *
- * Names are stored with the event: it outlives what it speaks of.
+ * Names are stored with the event, because the event outlives the source and
+ * provider.
  *
  * A notification is a hint to look, sent at commit by PostgreSQL's NOTIFY.
  */

@@ -16,8 +16,8 @@ typedef struct Identity
 	TimestampTz history_since;	/* what was so before is not known */
 	int64		purged_id;		/* the greatest that was purged; 0: none was */
 	TimestampTz purged_at;		/* of that event */
-	uint64		purged_xid;		/* the greatest, in the cluster of purged_system */
-	uint64		purged_system;
+	uint64		purged_xid;		/* the greatest, in purged_system */
+	uint64		purged_system;	/* the cluster of purged_xid */
 } Identity;
 
 extern void identity_read(Snapshot snapshot, Identity *identity);

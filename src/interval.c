@@ -193,6 +193,15 @@ interval_set_holds(const IntervalSet *set, TimeInterval interval)
 		set->items[i].end >= interval.end;
 }
 
+/* Append [start, end). */
+static void
+add_between(IntervalSet *set, int64 start, int64 end)
+{
+	TimeInterval interval = {start, end};
+
+	interval_set_add(set, interval);
+}
+
 /*
  * Append to `gaps` the parts of `whole` that a coalesced set does not hold.
  */
@@ -206,11 +215,11 @@ interval_set_gaps(const IntervalSet *set, TimeInterval whole, IntervalSet *gaps)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (set->items[i].start > start)
-			interval_set_add(gaps, (TimeInterval) {start, set->items[i].start});
+			add_between(gaps, start, set->items[i].start);
 		start = set->items[i].end;
 	}
 	if (start < whole.end)
-		interval_set_add(gaps, (TimeInterval) {start, whole.end});
+		add_between(gaps, start, whole.end);
 }
 
 /*
@@ -230,7 +239,7 @@ interval_set_intersect(const IntervalSet *a, const IntervalSet *b,
 
 		CHECK_FOR_INTERRUPTS();
 		if (interval_overlaps(x, y))
-			interval_set_add(both, (TimeInterval) {Max(x.start, y.start), Min(x.end, y.end)});
+			add_between(both, Max(x.start, y.start), Min(x.end, y.end));
 
 		/* Whatever ends first can meet nothing that is still to come. */
 		if (x.end < y.end)
@@ -264,13 +273,13 @@ interval_set_subtract(const IntervalSet *from, const IntervalSet *what,
 		{
 			CHECK_FOR_INTERRUPTS();
 			if (what->items[j].start > start)
-				interval_set_add(rest, (TimeInterval) {start, what->items[j].start});
+				add_between(rest, start, what->items[j].start);
 			start = what->items[j].end;
 			if (start >= end)
 				break;			/* it may reach into the next of `from` */
 			j++;
 		}
 		if (start < end)
-			interval_set_add(rest, (TimeInterval) {start, end});
+			add_between(rest, start, end);
 	}
 }

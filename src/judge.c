@@ -2,8 +2,8 @@
  * judge.c
  *		Can this server go on from a position?
  *
- * A position is good where the history that it was taken from is the history
- * that goes on here.  That is judged, in this order, by
+ * A position is good if the history that it was taken from continues here.
+ * This is judged, in this order, by
  *
  * - the registry, whose id CREATE EXTENSION draws and a dump takes along;
  *
@@ -16,12 +16,12 @@
  *
  * - what purge_history() has removed: whether it may be something not seen.
  *
- * In the same cluster a server may be good and not see yet what the position
- * saw: a standby that has not replayed it; a standby, or the primary, to which
- * a commit became visible later than to the other; a transaction whose snapshot
- * is older.  It then gives nothing, so nothing is given twice.  What it sees
- * purged may be gone all the same: a position may know a later place in the WAL
- * than its snapshot.
+ * A server of the same cluster may be good and not see yet what the position
+ * has seen: a standby that has not replayed it; a standby or primary on which
+ * a commit becomes visible later than on the other; a transaction with an
+ * older snapshot.  Then it returns nothing, so that nothing is returned twice.
+ * Nevertheless, events that it sees as purged may be lost: a position may know
+ * a later place in the WAL than its snapshot.
  */
 #include "postgres.h"
 
@@ -107,7 +107,7 @@ judge_timeline(const View *seen, const View *here, const char **why)
 			return POSITION_GOOD;
 		if (RecoveryInProgress())
 			return POSITION_AHEAD;
-		*why = "It was taken on a server that had a longer history.";
+		*why = "The position was taken on a server that had a longer history.";
 		return POSITION_GONE;
 	}
 
@@ -118,14 +118,14 @@ judge_timeline(const View *seen, const View *here, const char **why)
 	history = readTimeLineHistory(here->timeline);
 	if (!tliInHistory(seen->timeline, history))
 	{
-		*why = psprintf("It was taken on timeline %u, which is not in the history of this server.",
+		*why = psprintf("The position was taken on timeline %u, which is not in the history of this server.",
 						seen->timeline);
 		return POSITION_GONE;
 	}
 	end = tliSwitchPoint(seen->timeline, history, &next);
 	if (seen->lsn <= end)
 		return POSITION_GOOD;
-	*why = psprintf("It was taken on timeline %u after this server had left it.",
+	*why = psprintf("The position was taken on timeline %u after this server had left that timeline.",
 					seen->timeline);
 	return POSITION_GONE;
 }
@@ -195,7 +195,7 @@ position_judge(const Position *position, const Position *here,
 
 	if (memcmp(&position->registry, &here->registry, sizeof(pg_uuid_t)) != 0)
 	{
-		*why = "It comes from another registry.";
+		*why = "The position comes from another registry.";
 		return POSITION_GONE;
 	}
 	if (last->system_id == here->seen.system_id)
@@ -212,7 +212,7 @@ position_judge(const Position *position, const Position *here,
 		last->last_id >= identity.purged_id &&
 		!has_last_event(last, &identity, snapshot))
 	{
-		*why = psprintf("Event " INT64_FORMAT ", the last that it saw, is not here.",
+		*why = psprintf("Event " INT64_FORMAT ", the last that the position saw, is not in this history.",
 						last->last_id);
 		return POSITION_GONE;
 	}
@@ -221,7 +221,7 @@ position_judge(const Position *position, const Position *here,
 		 (position->in_page && identity.purged_id > position->given &&
 		  !sees_purged(&position->seen, &here->seen, &identity))))
 	{
-		*why = "Events that it has not seen may have been purged.";
+		*why = "Events that the position has not seen may have been purged.";
 		return POSITION_GONE;
 	}
 	return standing;
@@ -233,9 +233,9 @@ position_refuse(const char *why)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errcondition("history_gone"),
-			 errmsg("history does not go on from this position"),
+			 errmsg("history does not continue from this position"),
 			 errdetail_internal("%s", why),
-			 errhint("Begin anew: take partreg.feed_position(), then read everything once.")));
+			 errhint("Start again: take a position with partreg.feed_position(), then read everything once.")));
 }
 
 /*
@@ -298,6 +298,6 @@ position_check_feed(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("a subscription writes to the tables of the registry"),
-				 errhint("Ask the publisher. Once the subscription is dropped, the owner of the extension calls partreg.advance_sequences().")));
+				 errhint("Call this on the publisher. After the subscription is dropped, the owner of the extension has to call partreg.advance_sequences().")));
 	sequence_check(SEQUENCE_EVENT);
 }

@@ -2,20 +2,21 @@
  * lateness.c
  *		What providers have not supplied by their deadlines.
  *
- * A provider with a deadline has to unlock each partition by its end + the
- * deadline, by the clock.  Late is, from then on,
+ * A provider with a deadline has to unlock each partition by the partition's
+ * end + the deadline, by the clock.  After that, these are late:
  *
  * - what is registered and was never unlocked, in whatever state, unless it
  *	 overlaps what the provider's calendar says is closed;
  * - what its calendar expects and is missing (expectation.c).
  *
- * Where the server does not know the calendar's time zone any more, the latter
- * cannot be told: then all of the time in question is unknown, which is a row of
- * late_partitions, so that nobody takes silence for an answer, and in no picture.
+ * If the server no longer knows the time zone of the calendar, missing steps
+ * cannot be determined.  Then late_partitions has a row with state "unknown"
+ * for the whole time in question, so that an empty view does not mislead
+ * anybody.  Pictures do not show it.
  *
- * Both are found without a look at what is unlocked: the former stands in
- * partreg.pending, the latter between spans.  A provider without a deadline is
- * never late, and costs the look at its row.
+ * Both are found without reading unlocked partitions: registered partitions
+ * are in partreg.pending, and missing steps lie between spans.  A provider
+ * without a deadline is never late, and costs only a look at its row.
  */
 #include "postgres.h"
 
@@ -122,7 +123,10 @@ lateness_find(LatenessScan *scan, CatalogScan *provider, TimeInterval window,
 	if (!expectation.is_known && scan->with_unknown &&
 		expectation.extent.start < expectation.extent.end)
 	{
-		Late		late = {.during = expectation.extent, .state = "unknown"};
+		Late		late = {
+			.during = expectation.extent,
+			.state = "unknown"
+		};
 
 		late.due_at = within + late.during.start;
 		report(&late, arg);
@@ -131,7 +135,10 @@ lateness_find(LatenessScan *scan, CatalogScan *provider, TimeInterval window,
 						window, &missing);
 	for (size_t i = 0; i < missing.count; i++)
 	{
-		Late		late = {.during = missing.items[i], .state = "missing"};
+		Late		late = {
+			.during = missing.items[i],
+			.state = "missing"
+		};
 
 		CHECK_FOR_INTERRUPTS();
 		late.due_at = within +

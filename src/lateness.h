@@ -12,7 +12,7 @@
 typedef struct Late
 {
 	TimeInterval during;
-	const char *state;			/* registered, locked, failed, missing, unknown */
+	const char *state;			/* as the view late_partitions shows it */
 	TimestampTz due_at;
 } Late;
 
@@ -23,7 +23,7 @@ typedef struct LatenessScan
 	HoldingScan holding;
 	CatalogScan locks;
 	TimestampTz now;
-	bool		with_unknown;	/* report what cannot be told, too */
+	bool		with_unknown;	/* also report what is not known */
 } LatenessScan;
 
 extern void lateness_begin(LatenessScan *scan, Snapshot snapshot);

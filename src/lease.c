@@ -2,13 +2,13 @@
  * lease.c
  *		Renewing leases.
  *
- * A renewal never takes a lock: it gives another lease to one that its holder
- * has.  It takes nothing that somebody else may want, so it waits for nobody but
- * those who are changing one of these very partitions.  Hence it does not lock
+ * A renewal never takes a lock: it gives a new lease to a lock that its holder
+ * has.  It takes nothing that anybody else may want, so it waits only for
+ * calls that change one of these same partitions.  Therefore it does not lock
  * the provider's row, for which it would wait while other partitions of the
- * provider are withdrawn.  Revoking a provider fails its locks without locking
- * their partitions, so a renewal locks the lock row besides, and judges access
- * once more when it has waited.
+ * provider are withdrawn.  But a revocation fails the locks of a provider
+ * without locking their partitions.  So a renewal locks the lock row, too, and
+ * judges access again after a wait.
  *
  * Partitions are locked in the order of bulk calls: those that were never
  * unlocked first, each in the order of the key.
@@ -169,7 +169,7 @@ raise_none_held(const Claim *claim)
 			 errmsg("holder \"%s\" has no lock on a partition of provider \"%s\" within the range",
 					quotable(claim->holder),
 					quotable(claim->access->provider_name)),
-			 errhint("Roll back what was done under a lock; the view partreg.locks lists the locks there are.")));
+			 errhint("Roll back what was done under the lock. The view partreg.locks lists all locks.")));
 }
 
 /*

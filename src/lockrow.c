@@ -2,10 +2,11 @@
  * lockrow.c
  *		The rows of partreg.lock: partitions that are locked or failed.
  *
- * Whoever changes the state of a partition has its row in partreg.pending or
- * partreg.partition locked, so the lock row cannot change while its state is
- * judged.  It is read by the latest snapshot; under REPEATABLE READ the
- * transaction's own has to know it as it is, or not know it either.
+ * A call that changes the state of a partition has locked its row in
+ * partreg.pending or partreg.partition, so the lock row cannot change while
+ * the state is judged.  It is read by the latest snapshot.  Under REPEATABLE
+ * READ the transaction's own snapshot must see the same lock row, or none if
+ * there is none.
  */
 #include "postgres.h"
 

@@ -18,8 +18,8 @@ typedef struct LockRow
 	bool		has_lease;
 	TimestampTz lease_expires_at;
 	const char *reason;			/* or NULL */
-	const char *change;			/* what was done last, as events call it; NULL:
-								 * that is not remembered */
+	const char *change;			/* what was done last, as events call it;
+								 * NULL: that is not remembered */
 	ItemPointerData tid;		/* where it stands */
 } LockRow;
 

@@ -2,15 +2,15 @@
  * namesake.c
  *		Which source or provider bears a name already.
  *
- * A new name is looked for before it is given.  Whoever is about to give it in
- * an open transaction is waited for, as by a unique index; what decides a race
- * that is left is that index.
+ * A call looks for a new name before it gives it.  If an open transaction is
+ * about to give the same name, the call waits for it, as a unique index does.
+ * The remaining races are decided by that index.
  *
  * Under REPEATABLE READ and SERIALIZABLE the name has to mean in the
- * transaction's snapshot what it means now.  One that was given since would be
- * called known, though the transaction cannot see what bears it; and what is
- * given a name that was dropped or changed since would be the second of that
- * name in the transaction's sight.
+ * transaction's snapshot what it means now.  Otherwise a name that was given
+ * since would "already exist", although the transaction cannot see what has
+ * it; and a new source with a name that was dropped or changed since would be,
+ * in the transaction's sight, the second one of that name.
  */
 #include "postgres.h"
 

@@ -6,11 +6,11 @@
  * buffer, and only when that is full a tuplesort, which goes to disk beyond
  * work_mem.  Most answers never leave the buffer.
  *
- * Whoever puts an obstacle in that continues the one put in before it (alike
- * in all but time, and beginning where that one ends) makes that one longer.
- * So neighbours that are alike become one by being put, in the order of their
- * kind, into another sort; and the usual long stretch of what one call
- * registered is one from the beginning.
+ * An obstacle that continues the one put in before it (alike in everything but
+ * time, and starting where that one ends) makes that one longer.  So similar
+ * neighbours become one by going through a second sort, in the order of their
+ * kind; and the usual long stretch that one call registered is one from the
+ * beginning.
  */
 #include "postgres.h"
 
@@ -104,7 +104,7 @@ compare_strings(const char *a, const char *b)
 	return a != NULL && b != NULL ? strcmp(a, b) : (a == NULL) - (b == NULL);
 }
 
-/* All that tells two obstacles apart but the time that they are about */
+/* Everything in which two obstacles may differ, except their time */
 static int
 compare_kinds(const Obstacle *x, const Obstacle *y)
 {
@@ -254,7 +254,7 @@ append(ObstacleSort *sort, const Obstacle *obstacle)
 	added->reason = copy_string(sort->strings, obstacle->reason);
 }
 
-/* Empty the buffer, but for the last, which the next may continue. */
+/* Empty the buffer, except the last, which the next may continue. */
 static void
 make_room(ObstacleSort *sort)
 {

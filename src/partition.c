@@ -2,11 +2,12 @@
  * partition.c
  *		Partitions: registering them, and the changes of their state.
  *
- * A partition is one row: in partreg.pending until it is first unlocked, in
- * partreg.partition from then on.  It never moves back, so whoever does not
- * find it in the first and then, by a newer snapshot, not in the second, knows
- * that there is none.  A row in partreg.lock says that it is locked or failed
- * now; what that means for a call is judged in transition.c.
+ * A partition is one row: in partreg.pending until it is first unlocked, and
+ * in partreg.partition from then on.  It never moves back.  So a call that
+ * does not find it in the first table, and then, by a newer snapshot, not in
+ * the second, knows that it does not exist.  A row in partreg.lock says that
+ * the partition is locked or failed now; transition.c judges what that means
+ * for a call.
  *
  * Who locks what, in this order: the provider's row FOR KEY SHARE (access.c),
  * the partition's row FOR NO KEY UPDATE, then whatever is written.  Two calls on
@@ -215,7 +216,7 @@ raise_unknown_partition(const Access *access, TimeInterval during)
 			 errmsg("partition %s of provider \"%s\" does not exist",
 					show_interval(during), quotable(access->provider_name)),
 			 neighbours == NULL ? 0 : errdetail_internal("%s", neighbours),
-			 errhint("Register it with partreg.register_partition(); the range has to be the very same.")));
+			 errhint("Give exactly the range that was registered, or register this one with partreg.register_partition().")));
 }
 
 /*
@@ -239,8 +240,11 @@ take_or_register(const Access *access, TimeInterval during,
 	{
 		TimestampTz now = GetCurrentTimestamp();
 		Event		event = {
-			.event = "register_partition", .access = access,
-			.during = &during, .state_before = STATE_ABSENT, .at = now
+			.event = "register_partition",
+			.access = access,
+			.during = &during,
+			.state_before = STATE_ABSENT,
+			.at = now
 		};
 
 		if (partition_register(access, during, now))
@@ -376,11 +380,14 @@ record(const Change *change, const char *what, const char *reason,
 	   Jsonb *details)
 {
 	Event		event = {
-		.event = what, .access = &change->access,
+		.event = what,
+		.access = &change->access,
 		.during = &change->during,
 		.state_before = partition_state(&change->partition),
 		.at = change->claim.now,
-		.holder = change->claim.holder, .reason = reason, .details = details
+		.holder = change->claim.holder,
+		.reason = reason,
+		.details = details
 	};
 
 	history_record(&event);
@@ -395,12 +402,16 @@ put_lock(Change *change, const char *what, bool failed,
 		 const TimestampTz *lease_expires_at, const char *reason)
 {
 	LockRow		row = {
-		.during = change->during, .source_id = change->access.source_id,
-		.provider_id = change->access.provider_id, .failed = failed,
-		.since = change->claim.now, .holder = change->claim.holder,
+		.during = change->during,
+		.source_id = change->access.source_id,
+		.provider_id = change->access.provider_id,
+		.failed = failed,
+		.since = change->claim.now,
+		.holder = change->claim.holder,
 		.has_lease = lease_expires_at != NULL,
 		.lease_expires_at = lease_expires_at == NULL ? 0 : *lease_expires_at,
-		.reason = reason, .change = what
+		.reason = reason,
+		.change = what
 	};
 
 	if (change->partition.lock == NULL)
@@ -588,7 +599,7 @@ fail_partition(PG_FUNCTION_ARGS)
  *						during tstzrange, reason text)
  *		returns boolean: its state changed
  *
- * For operators: whoever holds it, and without a token.
+ * For operators: without a token, under any holder.
  *
  * Errors: 22004, 42704, 22023.
  */

@@ -2,8 +2,8 @@
  * party.c
  *		What is stored about who may write: of a source, or of a provider.
  *
- * Both have a token, for a while after a rotation the one before it, and a
- * trusted role.  What that entitles to is judged in access.c.
+ * Both have a token; for a while after a rotation, the token before it; and a
+ * trusted role. access.c judges what these entitle to.
  */
 #include "postgres.h"
 
@@ -121,7 +121,7 @@ party_find_source(const char *name, Snapshot snapshot, Party *source)
 /* The source that a token opens, likewise */
 void
 party_find_by_token(const TokenDigest *digest, Snapshot snapshot,
-					 Party *source)
+					Party *source)
 {
 	static const CatalogIndex indexes[] = {
 		SOURCE_BY_TOKEN, SOURCE_BY_OLD_TOKEN
@@ -151,7 +151,7 @@ party_find_by_token(const TokenDigest *digest, Snapshot snapshot,
  */
 void
 party_find_provider(int32 source_id, const char *name, Snapshot snapshot,
-			  Party *provider)
+					Party *provider)
 {
 	CatalogScan scan;
 

@@ -393,7 +393,7 @@ static Position *
 read_position(const char *text)
 {
 	Position   *position = palloc0(sizeof(Position));
-	const char *at = text + 2;
+	const char *at = &text[2];
 	uint64		number;
 
 	if (text[0] != POSITION_FORM || text[1] != '.' || !is_whole(text) ||

@@ -2,10 +2,10 @@
  * privileges.c
  *		Levels of privileges, after an upgrade; what may stand in messages.
  *
- * What a script of an extension grants counts as initial privileges, which
- * pg_dump leaves to CREATE EXTENSION to bring back; but CREATE EXTENSION knows
- * nothing of the roles that somebody gave a level here.  So the grants that
- * extend levels to new functions have to look like anybody's.
+ * Privileges that a script of an extension grants count as initial privileges,
+ * and pg_dump leaves it to CREATE EXTENSION to grant them again.  But CREATE
+ * EXTENSION does not know the roles that have a level here.  So the grants
+ * that extend levels to new functions must look like anybody's grants.
  */
 #include "postgres.h"
 

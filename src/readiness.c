@@ -2,13 +2,13 @@
  * readiness.c
  *		May this be read?
  *
- * A range of a source is ready when every instant of it is available and no
- * lock row overlaps it.  Under the rule "any", an instant is available where
- * some provider's spans hold it; under "all", where besides each provider's do
- * whose effective range holds it.
+ * A range of a source is ready if every instant of it is available and no lock
+ * row overlaps it.  Under the rule "any", an instant is available if it is in
+ * a span of some provider.  Under "all" it must, besides, be in a span of each
+ * provider whose effective range contains it.
  *
- * Everything is read from the caller's snapshot and from nothing else: that is
- * what lets a check and the read of the data in one REPEATABLE READ
+ * Everything is read from the caller's snapshot and from nothing else.
+ * Therefore a check and the read of the data in one REPEATABLE READ
  * transaction agree.
  */
 #include "postgres.h"

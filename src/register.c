@@ -2,11 +2,11 @@
  * register.c
  *		Registering partitions.
  *
- * What is registered is a row in partreg.pending.  A partition that has been
- * unlocked is in partreg.partition instead, so whoever registers looks there,
- * too: before, and once more after the row is inserted.  The insertion may have
- * waited for a transaction that moved the partition from the one table to the
- * other; then the row is taken back.
+ * A registered partition is a row in partreg.pending.  A partition that has
+ * been unlocked is in partreg.partition instead.  So a registration looks
+ * there too: before the row is inserted, and once more after it.  The
+ * insertion may have waited for a transaction that moved the partition from
+ * one table to the other; then the row is removed again.
  *
  * Many are registered in batches: all of a batch is inserted as if it were new,
  * in a subtransaction, and only where that fails with the tables' own check.
@@ -60,7 +60,7 @@ sum_supplied(Snapshot snapshot, const void *arg)
 static bool
 is_supplied(int32 provider_id, TimeInterval during)
 {
-	KnownKey key = {provider_id, during};
+	KnownKey	key = {provider_id, during};
 	Snapshot	snapshot = latest_snapshot();
 	bool		supplied = sum_supplied(snapshot, &key) != 0;
 
@@ -135,7 +135,8 @@ register_partition(PG_FUNCTION_ARGS)
 	Access		access;
 	TimeInterval during;
 	Event		event = {
-		.event = "register_partition", .state_before = STATE_ABSENT
+		.event = "register_partition",
+		.state_before = STATE_ABSENT
 	};
 	bool		is_new;
 

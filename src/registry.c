@@ -189,7 +189,7 @@ register_source(PG_FUNCTION_ARGS)
 		record("register_source", &access, NULL);
 	else if (!if_not_exists)
 		namesake_refuse_source(access.source_name,
-							   "Its owner has the token; a lost one is replaced by partreg.reset_access_token().");
+							   "Its owner has the token. partreg.reset_access_token() replaces a lost token.");
 	write_end();
 
 	if (token == NULL)
@@ -301,7 +301,7 @@ register_provider(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errcondition("bad_argument"),
-				 errmsg("argument \"source_name\" must not be null where \"access_token\" is"),
+				 errmsg("argument \"source_name\" must not be null if \"access_token\" is null"),
 				 errhint("Give the source token, or name the source that trusts your role.")));
 
 	write_begin("register_provider()");
@@ -356,7 +356,7 @@ register_provider(PG_FUNCTION_ARGS)
 	}
 	else if (!if_not_exists)
 		namesake_refuse_provider(access.source_name, name,
-								 "A lost token is replaced by partreg.rotate_access_token() with the source token.");
+								 "partreg.rotate_access_token() with the source token replaces a lost token.");
 	write_end();
 
 	if (token == NULL)

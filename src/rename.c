@@ -2,13 +2,13 @@
  * rename.c
  *		Other names for sources and providers.
  *
- * Everything knows a source or provider by its id, so a name is one column of
- * one row; only events keep the name under which they happened.  The name is
- * part of a unique key, so its update conflicts with everybody's lock on the
- * row: a provider gets another name when none of its writers is open, a source
- * when nobody is registering a provider of it.  Those who are writing to a
- * source's partitions do not lock the source; a REPEATABLE READ transaction
- * finds out by itself (access.c).
+ * All tables refer to a source or provider by its id, so the name is one
+ * column of one row; only events keep the name that it had then.  The name is
+ * part of a unique key, so its update conflicts with every lock on the row.  A
+ * provider is renamed when none of its writers is open, and a source when
+ * nobody is registering a provider of it.  Calls that write to partitions of a
+ * source do not lock the source; a REPEATABLE READ transaction notices the new
+ * name by itself (access.c).
  */
 #include "postgres.h"
 

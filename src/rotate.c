@@ -2,10 +2,10 @@
  * rotate.c
  *		New tokens in the place of old ones.
  *
- * A source or provider has one token, and at most one old one, which a rotation
- * may leave good for a while (its grace), so that jobs can be given the new one
- * in turn.  An expiry is judged by the clock, whatever a snapshot says
- * (access.c).
+ * A source or provider has one token and at most one old token.  A rotation
+ * may leave the old one valid for a while (its grace), so that jobs can get
+ * the new one one after the other.  The clock decides when it expires,
+ * whatever a snapshot says (access.c).
  */
 #include "postgres.h"
 
@@ -68,7 +68,7 @@ replace_token(const Access *access, int64 grace)
  * provider_name NULL: the source's own token.  The source token rotates those of
  * its providers, too.  The old token stays good for `grace`, by the clock; one
  * that is older still dies at once.  A token in its grace rotates nothing:
- * whoever stole it could get himself a new one again and again.
+ * a thief of the old token could get a new one again and again.
  *
  * Errors: 22004, 42501, 42704, 22023, 55000 (the provider is revoked).
  */

@@ -48,9 +48,9 @@ try_lock(CatalogScan *scan, ItemPointer tid, LockTupleMode mode,
 
 /*
  * Lock the row under a scan, which was opened for it (RowShareLock at least) in
- * a snapshot of current_snapshot().  Waits for whoever is changing it; then the
- * scan is on its latest version.  False: it is gone.  `waited`: whether it had
- * to wait (NULL: nobody asks).
+ * a snapshot of current_snapshot().  Waits for a transaction that is changing
+ * it; then the scan is on its latest version.  False: it is gone.  `waited`:
+ * whether it had to wait (may be NULL).
  */
 bool
 row_lock_told(CatalogScan *scan, LockTupleMode mode, bool *waited)

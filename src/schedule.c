@@ -2,8 +2,9 @@
  * schedule.c
  *		When a provider is to supply what: its deadline and its calendar.
  *
- * Neither says anything about what is ready, so changing them waits for no open
- * writer of the provider.  What they mean: lateness.c, expectation.c.
+ * Neither has any influence on what is ready, so changing them waits for no
+ * open writer of the provider. lateness.c and expectation.c say what they
+ * mean.
  */
 #include "postgres.h"
 
@@ -24,7 +25,7 @@
 PG_FUNCTION_INFO_V1(set_deadline);
 PG_FUNCTION_INFO_V1(set_calendar);
 
-/* In bytes: some 40,000 ranges.  It is read whenever lateness is asked for. */
+/* In bytes: some 40,000 ranges.  Each question about lateness reads it. */
 #define MAX_CLOSED_LENGTH	1000000
 
 /* Run the update of a provider, and record that it changed something. */
@@ -106,8 +107,8 @@ check_closed(Datum given, bool isnull)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errcondition("bad_argument"),
 					 errmsg("argument \"closed\" has too many ranges"),
-					 errdetail("They may take %d bytes.", MAX_CLOSED_LENGTH),
-					 errhint("Leave out what is long past, and join ranges that touch.")));
+					 errdetail("Together the ranges may take at most %d bytes.", MAX_CLOSED_LENGTH),
+					 errhint("Leave out ranges that are long past, and join ranges that touch.")));
 		multirange_to_interval_set(DatumGetMultirangeTypeP(given), &closed);
 	}
 	return interval_set_to_multirange(&closed);

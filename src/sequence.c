@@ -2,11 +2,12 @@
  * sequence.c
  *		The numbers of sources, providers and events.
  *
- * A sequence may be behind its table: logical replication copies rows and not
- * sequences, and so does who loads tables alone.  Then the numbers drawn from it
- * are in use, and callers would be told that a name is taken, or something of a
- * duplicate key that they cannot know.  So before numbers are drawn it is looked
- * whether the sequence is behind.
+ * A sequence may be behind its table: logical replication copies rows but no
+ * sequences, and neither does a load of the tables alone.  Then the numbers
+ * that the sequence gives are in use.  Callers would be told that a name is
+ * taken, or would get an error about a duplicate key that they cannot
+ * understand.  So before a number is drawn, this file checks whether the
+ * sequence is behind.
  *
  * A healthy sequence is never found behind, whatever other sessions do in
  * between.  Whoever puts number n into the index has drawn it before: at that
@@ -21,8 +22,8 @@
  * sequence is behind the entries are those of dead rows left out: their numbers
  * are free, and advance_sequences() does not advance over what it cannot see.
  *
- * Nor does the look make SERIALIZABLE transactions depend on each other: it is
- * no read of a snapshot, and leaves no predicate lock.
+ * The check does not make SERIALIZABLE transactions depend on each other
+ * either: it does not read by a snapshot, and leaves no predicate lock.
  */
 #include "postgres.h"
 
@@ -167,7 +168,7 @@ sequence_check(Sequence which)
 				 errmsg("sequence partreg.%s is behind the numbers in use",
 						sequences[which].name),
 				 errdetail("Number " INT64_FORMAT " is in use.", greatest),
-				 errhint("The owner of the extension calls partreg.advance_sequences(), once logical replication has ended.")));
+				 errhint("After logical replication has ended, the owner of the extension has to call partreg.advance_sequences().")));
 }
 
 /* Draw the next number, where sequence_check() was called in this call. */

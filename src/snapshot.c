@@ -1,6 +1,6 @@
 /*
  * snapshot.c
- *		What a transaction may go by when its snapshot is old.
+ *		What a transaction may rely on when its snapshot is old.
  *
  * Under READ COMMITTED each look takes a new snapshot, and what follows the wait
  * for a row lock sees what was committed meanwhile.  Under REPEATABLE READ and

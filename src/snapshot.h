@@ -1,6 +1,6 @@
 /*
  * snapshot.h
- *		What a transaction may go by when its snapshot is old.
+ *		What a transaction may rely on when its snapshot is old.
  */
 #ifndef PARTREG_SNAPSHOT_H
 #define PARTREG_SNAPSHOT_H

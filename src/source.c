@@ -51,7 +51,7 @@
 #include "source.h"
 #include "vacancy.h"
 
-/* More sources than this in one backend, and it starts anew. */
+/* With more sources than this, a backend forgets all hints. */
 #define MAX_HINTS	10000
 
 typedef struct Place

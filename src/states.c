@@ -7,8 +7,8 @@
  * late, registered.  Late is what lateness.c says, also what is missing.  What
  * is in no state is neither registered nor late.
  *
- * What is unlocked is read from the spans: the cost is that of spans, locks and
- * what was never unlocked, within the range.
+ * What is unlocked is read from the spans.  So the cost depends on the spans,
+ * the locks, and the partitions that were never unlocked, within the range.
  */
 #include "postgres.h"
 

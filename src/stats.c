@@ -2,11 +2,11 @@
  * stats.c
  *		How far each source is ready.
  *
- * The last ready stretch of a source ends at the last instant that has, right
- * before it, something that is available and not locked or failed.  It is found
- * from the end backwards: an instant falls to where the first thing in the way
- * begins or ends, and again, until nothing is in the way.  So the cost is that
- * of what is outstanding at the end, whatever was unlocked before.
+ * The last ready stretch of a source ends at the last instant before which
+ * something is available and not locked or failed.  It is found from the end
+ * backwards: a candidate moves back to where the first thing in its way begins
+ * or ends, and again, until nothing is in the way.  So the cost depends on
+ * what is not ready at the end, whatever was unlocked before.
  *
  * All sources are looked at in one walk, in the order of their ids, which is
  * also that of the indexes of providers and locks: these are walked through
@@ -34,7 +34,7 @@ PG_FUNCTION_INFO_V1(_list_ready_ends);
 typedef struct StatsProvider
 {
 	int32		id;
-	TimeInterval effective;		/* start >= end: it is asked for no time */
+	TimeInterval effective;		/* start >= end: it has to supply nothing */
 	TimeInterval span;			/* met last; start is INTERVAL_MIN: no more */
 } StatsProvider;
 

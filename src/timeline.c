@@ -2,10 +2,10 @@
  * timeline.c
  *		A picture of a range, for people who look at psql.
  *
- * Lines of text: what is shown, an axis in UTC, a lane for all providers
- * together, one for each provider in the order of names, a legend.  A lane is a
- * row of cells (axis.c), and a cell shows the worst of what is in it, however
- * short.
+ * The picture consists of lines of text: what is shown, an axis in UTC, a lane
+ * for all providers together, a lane for each provider in the order of names,
+ * and a legend.  A lane is a row of cells (axis.c), and a cell shows the worst
+ * state of any instant in it.
  *
  * The lane of a provider shows its partitions: what is failed or locked; what is
  * late (lateness.c); and of what it has not made available, what is registered,
@@ -14,14 +14,16 @@
  * So it has what explain_readiness() finds (explain.c), and a registered or late
  * partition shows in it only where nobody else has supplied the same.
  *
- * Nothing is sorted or kept by partition: what is outstanding is walked through
- * once, and kept in sets that are coalesced while they are filled; what is
- * available comes in spans.  So unlocked partitions cost nothing, a year of
- * registered minutes is a walk along an index, and memory is what coalesces to.
+ * Nothing is sorted or kept for each partition.  Registered, locked and failed
+ * partitions are read once and kept in sets that are coalesced while they are
+ * filled; what is available comes in spans.  So unlocked partitions cost
+ * nothing, a year of registered minutes is a walk along an index, and memory
+ * grows only with the coalesced sets.
  *
- * UTF-8 where the client and the database have it, else ASCII alone: what the
- * client cannot show is a question mark, not an error; and so is what would turn
- * the picture around.
+ * The picture is in UTF-8 if the client and the database have it, and
+ * otherwise in ASCII.  A character that the client cannot show is a question
+ * mark, not an error; and so is one that would change the direction of the
+ * text.
  */
 #include "postgres.h"
 
@@ -661,7 +663,7 @@ check_width(FunctionCallInfo fcinfo)
 				 errcondition("bad_argument"),
 				 errmsg("argument \"%s\" must be between %d and %d", "width",
 						MIN_WIDTH, MAX_WIDTH),
-				 errhint("It is how many columns a line of the picture has.")));
+				 errhint("The width is the number of columns of each line.")));
 	return width;
 }
 

@@ -10,19 +10,19 @@
  *		none, row in "pending"		registered
  *
  * A lock has a holder.  A call that names a holder claims that this holder has
- * the lock, and is refused where it has not: a worker that was overtaken must
- * not commit, even if its successor has finished long ago.  Two refusals are
- * told apart, as a caller acts on them differently: its work is committed
- * already (VERDICT_DONE), or it is void (VERDICT_LOST).
+ * the lock, and is refused if it does not: a worker that was overtaken must
+ * not commit, even if its successor has finished long ago.  There are two
+ * kinds of refusal, as a caller acts on them differently: either its work is
+ * already committed (VERDICT_DONE), or it is void (VERDICT_LOST).
  *
  * For that the partition remembers the last change of its state: while there is
  * a lock row, its columns change, holder and since; else the columns unlocked_by
  * and unlocked_at of its row in "partition".  Nothing is remembered of a row
  * that an earlier version wrote, and nothing of before a retirement.
  *
- * A call that names no holder claims nothing; where the partition is locked, the
- * caller's role is compared.  Whoever is entitled to the whole source overrides
- * holders.
+ * A call that names no holder makes no claim; if the partition is locked, the
+ * lock is compared with the caller's role.  A caller with access to the whole
+ * source overrides holders.
  *
  * All of that is judged here, from rows that the caller has locked.
  */
@@ -150,7 +150,7 @@ raise_held(const Claim *claim, const Partition *partition)
 			 errdetail("It has been held by \"%s\" since %s.",
 					   quotable(lock->holder), timestamptz_to_str(lock->since)),
 			 lease_is_over(partition, claim->now)
-			 ? errhint("Its lease is over: partreg.lock_partition() takes it over.")
+			 ? errhint("The lease of that holder has expired. Take the partition over with partreg.lock_partition().")
 			 : errhint("Wait for that holder, or override it with the source token.")));
 }
 
@@ -162,10 +162,10 @@ last_change(const Partition *partition)
 	const char *change;
 
 	if (lock == NULL && partition->pending)
-		return psprintf("It was never locked since it was registered at %s.",
+		return psprintf("It has not been locked since it was registered at %s.",
 						timestamptz_to_str(partition->registered_at));
 	if (lock == NULL && partition->unlocked_by == NULL)
-		return psprintf("It was unlocked by a version of the extension that did not remember by which holder; it was first unlocked at %s.",
+		return psprintf("It was first unlocked at %s. The version of the extension that unlocked it did not record the holder.",
 						timestamptz_to_str(partition->first_unlocked_at));
 	if (lock == NULL)
 		return psprintf("It was unlocked by \"%s\" at %s.",
@@ -174,7 +174,7 @@ last_change(const Partition *partition)
 
 	change = lock->change;
 	if (change == NULL && lock->failed)
-		return psprintf("It has failed since %s, under a version of the extension that did not remember by whose call.",
+		return psprintf("It has been failed since %s. The version of the extension that failed it did not record the holder.",
 						timestamptz_to_str(lock->since));
 	if (change == NULL || strcmp(change, "lock") == 0)
 		change = "locked";
@@ -206,9 +206,9 @@ raise_lost(const Claim *claim, const Partition *partition)
 					quotable(claim->holder)),
 			 errdetail_internal("%s", last_change(partition)),
 			 claim->bulk && newcomer
-			 ? errhint("Partition %s may have been registered since the others were locked: lock it too, or give a range without it.",
+			 ? errhint("Partition %s may have been registered after the others were locked. Lock it too, or give a range without it.",
 					   show_interval(partition->during))
-			 : errhint("Roll back what was done under this lock; to begin anew, call partreg.lock_partition().")));
+			 : errhint("Roll back what was done under this lock. To start again, call partreg.lock_partition().")));
 }
 
 pg_noreturn static void
@@ -217,12 +217,12 @@ raise_done(const Claim *claim, const Partition *partition)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errcondition("done_already"),
-			 errmsg("partition %s of provider \"%s\" has been unlocked by holder \"%s\" already",
+			 errmsg("partition %s of provider \"%s\" has already been unlocked by holder \"%s\"",
 					show_interval(partition->during),
 					quotable(claim->access->provider_name),
 					quotable(claim->holder)),
 			 errdetail_internal("%s", last_change(partition)),
-			 errhint("The work of this holder is committed: roll back what was done a second time.")));
+			 errhint("The work of this holder is committed. Roll back what was done a second time.")));
 }
 
 /* Judge, and raise an error where the call is refused. */

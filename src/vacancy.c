@@ -2,13 +2,13 @@
  * vacancy.c
  *		Remembering that a source has no lock rows.
  *
- * Most sources have no lock most of the time, and to walk through the index of
- * locks and find nothing was half of a check.  All entries of a source, if it
- * had any, would begin on one page of that index: the leaf on which a descent
- * for the source ends.  Once that leaf has been seen without one, it is enough
- * to see that it has not changed since: whatever puts an entry there, or makes
- * another page the one where it goes, writes WAL and so moves the LSN of the
- * page.  Where the index has no leaf yet, its metapage stands for it.
+ * Most sources have no lock most of the time, and half of the cost of a check
+ * was to search the index of locks and find nothing.  All entries of a source,
+ * if it had any, would begin on one page of that index: the leaf on which a
+ * descent for the source ends.  Once that leaf was seen to have none, it is
+ * enough to see that it has not changed since: whatever puts an entry there,
+ * or makes another page the one where it belongs, writes WAL and so moves the
+ * LSN of the page.  If the index has no leaf yet, its metapage stands for it.
  *
  * That the index has no entry is more than that a snapshot sees no row: an entry
  * stays as long as any snapshot may want its row.  So this is what the walk

@@ -3,20 +3,20 @@
  *		What verify() needs of C: the rules that the writing functions go by,
  *		for what is stored already, and a quick look at all of history.
  *
- * What is large are history and the partitions.  verify() compares each
- * partition with what the last events say of it, and looks at every row by
- * itself; sorting millions of events for that would take many times as long as
- * all else.  So one pass here reads every row once, puts what the events say
- * into a hash table, and gives out those rows alone that look wrong.  The views
- * of sql/60_verify.sql judge these few anew, exactly, and say what is wrong: what
- * comes out here may be too much, never too little.
+ * History and the partitions are the large tables. verify() compares each
+ * partition with what its last events say, and checks every row by itself.
+ * Sorting millions of events for that would take many times as long as
+ * everything else.  So one pass here reads every row once, puts what the
+ * events say into a hash table, and returns only the rows that look wrong.
+ * The views of sql/60_verify.sql judge these few again, exactly, and say what
+ * is wrong: this pass may return too much, but never too little.
  *
  * The events of a partition are in the order of their ids, which is mostly, but
  * not always, that in which they lie in the table.  A partition with a
  * retirement, whose events lie in another order, comes out as well.
  *
- * Memory is bounded: where there is much history, the providers are dealt out
- * to several passes.
+ * Memory is bounded: if there is much history, the providers are divided among
+ * several passes.
  */
 #include "postgres.h"
 
@@ -65,7 +65,7 @@ typedef struct SaidKey
 
 typedef struct Said
 {
-	SaidKey key;
+	SaidKey		key;
 	int64		last;			/* event */
 	uint16		flags;
 	char		status;			/* of simplehash */
@@ -147,7 +147,8 @@ typedef struct Queued
 	SaidKey		key;
 	int64		event_id;		/* of an event */
 	uint32		hash;
-	uint16		flag;			/* from IN_PENDING on: where it is; else an event's */
+	uint16		flag;			/* of an event, or where it is (IN_PENDING,
+								 * ...) */
 } Queued;
 
 /* One pass, over every passes-th provider */
@@ -355,33 +356,43 @@ enqueue(Pass *pass, const SaidKey *key, int64 event_id, uint16 flag)
 		work_off_queue(pass);
 }
 
+/* What each event says of a partition; 0: it is not about one */
+typedef struct EventWord
+{
+	const char *word;
+	uint16		flag;
+} EventWord;
+
+static const EventWord event_words[] = {
+	{"register_partition", SAID_REGISTERED},
+	{"unlock", SAID_UNLOCKED},
+	{"lock", SAID_LOCKED},
+	{"take_over", SAID_LOCKED},
+	{"fail", SAID_FAILED},
+	{"retire", SAID_RETIRED},
+	{"force_fail", SAID_FAILED},
+	{"revoke", SAID_FAILED},
+	{"register_source", 0},
+	{"register_provider", 0},
+	{"rotate", 0},
+	{"change_rule", 0},
+	{"change_provider", 0},
+	{"drop_source", 0},
+	{"rename", 0}
+};
+
 /* What an event does to a partition; *known: is there such an event? */
 static uint16
 event_flag(TupleTableSlot *slot, bool *known)
 {
-#define WORD(word) word, sizeof(word) - 1
-	static const struct
-	{
-		const char *word;
-		size_t		length;
-		uint16		flag;
-	}			events[] = {
-		{WORD("register_partition"), SAID_REGISTERED}, {WORD("unlock"), SAID_UNLOCKED},
-		{WORD("lock"), SAID_LOCKED}, {WORD("take_over"), SAID_LOCKED}, {WORD("fail"), SAID_FAILED},
-		{WORD("retire"), SAID_RETIRED}, {WORD("force_fail"), SAID_FAILED},
-		{WORD("revoke"), SAID_FAILED}, {WORD("register_source")}, {WORD("register_provider")},
-		{WORD("rotate")}, {WORD("change_rule")}, {WORD("change_provider")}, {WORD("drop_source")},
-		{WORD("rename")}
-	};
-
 	bool		isnull;
 	text	   *event = DatumGetTextPP(column(slot, Anum_event_event, &isnull));
 
 	*known = true;
-	for (int i = 0; i < lengthof(events); i++)
+	for (int i = 0; i < lengthof(event_words); i++)
 	{
-		if (text_is(event, events[i].word, events[i].length))
-			return events[i].flag;
+		if (text_is(event, event_words[i].word, strlen(event_words[i].word)))
+			return event_words[i].flag;
 	}
 	*known = false;
 	return 0;
@@ -669,11 +680,12 @@ _suspects(PG_FUNCTION_ARGS)
 
 	mention_start_iterate(pass.mentioned, &at_mention);
 	while ((pass.mention = mention_iterate(pass.mentioned, &at_mention)) != NULL)
+	{
+		SaidKey		key = {.provider_id = (int32) pass.mention->key};
+
 		give_out(&pass, MENTIONED, pass.mention->last,
-				 (int32) (pass.mention->key >> 32),
-				 &(SaidKey) {
-					 .provider_id = (int32) pass.mention->key
-				 });
+				 (int32) (pass.mention->key >> 32), &key);
+	}
 	return (Datum) 0;
 }
 

@@ -2,12 +2,12 @@
  * wait.c
  *		Waiting until something may be read.
  *
- * A wait is a row of polls, each a transaction of its own: a snapshot, a check,
- * COMMIT.  Between two polls the session has no snapshot, so that VACUUM takes
- * what has died meanwhile, and no lock but the one on its own virtual
- * transaction id, which every transaction has and for which nothing waits that
- * wants neither a snapshot nor a table of it.  That needs a procedure, called
- * where COMMIT is allowed.
+ * A wait is a sequence of polls, each a transaction of its own: a snapshot, a
+ * check, COMMIT.  Between two polls the session has no snapshot, so that
+ * VACUUM can remove what has died meanwhile.  It has no lock but the one on
+ * its own virtual transaction id, which every transaction has, and for which
+ * only those wait who need its snapshot or one of its tables to be released.
+ * This needs a procedure, called where COMMIT is allowed.
  *
  * It sleeps on its latch, which a cancel and a shutdown set.  So does a
  * notification, where the session listens already, and then the next poll comes
@@ -41,7 +41,7 @@
 PG_FUNCTION_INFO_V1(wait_until_ready);
 
 #define DEFAULT_POLL	USECS_PER_SEC
-/* Polls come no closer, whatever is asked for, and however many notifications. */
+/* The least time between polls, whatever the argument and the notifications */
 #define SHORTEST_POLL	(10 * INT64CONST(1000))
 #define SHORTEST_NOTIFIED_POLL	(50 * INT64CONST(1000))
 
@@ -119,7 +119,7 @@ poll_readiness(const char *name, TimeInterval window, bool last)
 
 /*
  * Sleep for some microseconds, or until a notification comes.  CHECK_FOR_INTERRUPTS
- * comes after the latch is reset: whoever sets it has said before why.
+ * comes after the latch is reset: the reason is set before the latch is.
  */
 static void
 sleep_until_poll(int64 duration)

@@ -3,12 +3,12 @@
  *		What takes away: retiring a partition, revoking a provider, dropping a
  *		source.
  *
- * Each first locks the provider's row (for a source: each provider's) FOR
- * UPDATE, which waits for the open writers of that provider and keeps new ones
- * out, and counts its epoch up.  The epoch is part of a unique key, so this is
- * a key update: a REPEATABLE READ transaction that began before gets a
- * serialization failure when it comes to lock the row FOR KEY SHARE, instead of
- * working on with a snapshot in which what was taken away is still there.
+ * Each of them first locks the provider's row FOR UPDATE (for a source: each
+ * provider's), which waits for the open writers of that provider and keeps new
+ * ones out.  Then it increments the provider's epoch.  The epoch is part of a
+ * unique key, so this is a key update: a REPEATABLE READ transaction that
+ * began before gets a serialization failure when it locks the row FOR KEY
+ * SHARE, and cannot go on with a snapshot that still has what was taken away.
  */
 #include "postgres.h"
 
@@ -96,9 +96,14 @@ retire_partition(PG_FUNCTION_ARGS)
 	TimeInterval during;
 	Partition	partition;
 	LockRow		lock;
-	Claim		claim = {.call = CALL_RETIRE, .access = &access};
+	Claim		claim = {
+		.call = CALL_RETIRE,
+		.access = &access
+	};
 	Event		event = {
-		.event = "retire", .access = &access, .during = &during
+		.event = "retire",
+		.access = &access,
+		.during = &during
 	};
 
 	partition_read_call(fcinfo, 3, 4, &call);
@@ -166,6 +171,7 @@ revoke_provider(PG_FUNCTION_ARGS)
 		" WHERE id = $1"
 		" RETURNING effective"
 	};
+
 	/* In the order of renewals, which do not lock the provider's row */
 	static Statement lock_locks = {
 		"SELECT count(*) FROM (SELECT FROM partreg.lock"
@@ -183,7 +189,10 @@ revoke_provider(PG_FUNCTION_ARGS)
 	char	   *provider_name;
 	char	   *token;
 	Access		access;
-	Event		event = {.event = "revoke", .access = &access};
+	Event		event = {
+		.event = "revoke",
+		.access = &access
+	};
 	Parameters	provider = {0};
 	Parameters	renewed = {0};
 	Parameters	locks = {0};
@@ -207,9 +216,9 @@ revoke_provider(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errcondition("provider_revoked"),
-				 errmsg("provider \"%s\" is revoked already",
+				 errmsg("provider \"%s\" is already revoked",
 						quotable(access.provider_name)),
-				 errhint("partreg.register_provider() revives it.")));
+				 errhint("Revive it with partreg.register_provider().")));
 
 	event.at = GetCurrentTimestamp();
 	param_int4(&provider, access.provider_id);
@@ -304,7 +313,10 @@ drop_source(PG_FUNCTION_ARGS)
 	char	   *source_name;
 	char	   *token;
 	Access		access;
-	Event		event = {.event = "drop_source", .access = &access};
+	Event		event = {
+		.event = "drop_source",
+		.access = &access
+	};
 	Parameters	parameters = {0};
 
 	argument_require(fcinfo, 0);

@@ -2,13 +2,15 @@
  * write.c
  *		The frame of a call that writes.
  *
- * What is acknowledged is durable, whatever synchronous_commit says, and
- * nothing is written where nothing may be (25006), or in somebody else's name.
+ * A change that was acknowledged is durable, whatever synchronous_commit says.
+ * Nothing is written where writing is not allowed (25006), or in another
+ * role's name.
  *
- * lock_timeout bounds each wait of PostgreSQL's; a call that waits for several
- * transactions in turn has to keep within it in total.  So while a call runs, a
- * timer of ours adds up how long it has been waiting for locks, and when that is
- * as long as lock_timeout, it pulls forward the timeout of the wait under way.
+ * lock_timeout limits each single wait in PostgreSQL.  A call that waits for
+ * several transactions in turn has to keep within it in total.  So while a
+ * call runs, a timer of ours adds up how long it has waited for locks, and
+ * when the sum reaches lock_timeout, it brings forward the timeout of the
+ * current wait.
  */
 #include "postgres.h"
 

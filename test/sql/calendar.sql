@@ -18,7 +18,7 @@ CREATE FUNCTION pg_temp.day_range(day date, time_zone text DEFAULT 'UTC') RETURN
 BEGIN
     RETURN partreg.day_range(day, time_zone);
 EXCEPTION WHEN invalid_parameter_value THEN
-    IF SQLERRM <> 'time zone has no such date' THEN
+    IF SQLERRM NOT LIKE 'time zone "%" has no date %' THEN
         RAISE;
     END IF;
     RETURN 'empty';
