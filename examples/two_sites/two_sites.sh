@@ -146,7 +146,11 @@ catch_up()
 {
 	end=$(echo 'SELECT pg_current_wal_insert_lsn()' | at "$FROM" postgres)
 	wait_for "$FROM" postgres "
-		SELECT confirmed_flush_lsn >= '$end' FROM pg_replication_slots WHERE slot_name = 'two_sites'"
+		SELECT coalesce(bool_or(confirmed_flush_lsn >= '$end'), true) FROM pg_replication_slots
+		WHERE slot_name = 'two_sites' AND active"
+	[ "$(echo "
+		SELECT confirmed_flush_lsn >= '$end' FROM pg_replication_slots WHERE slot_name = 'two_sites'" |
+		at "$FROM" postgres)" = t ] || die "TO does not fetch: undo the fence until it does"
 }
 
 take_over()
