@@ -77,7 +77,7 @@ sub begin
 	my ($commands) = @_;
 	my $job = { output => '' };
 
-	$job->{harness} = IPC::Run::start([ 'sh', '-euc', $settings . $commands ], '<', \undef, '>', \$job->{output}, '2>&1');
+	$job->{harness} = IPC::Run::start([ 'sh', '-euc', $settings . $commands ], '<', \undef, '>', \$job->{output}, '2>&1', IPC::Run::timeout(180));
 	return $job;
 }
 
