@@ -11,7 +11,7 @@ What is compared takes turns in short slices (A B A B ...); figures are medians
 of the rounds, with their minimum and maximum.  Checks are of a day of one of
 1,000 sources, prepared, by pgbench; unlocks are durable, each a transaction
 that makes an hour ready that nobody knew, by 8 clients with sources of their
-own, notifications off.  CPU is that of the sessions of one server while they
+own, notifications off; autovacuum is off.  CPU is that of the sessions of one server while they
 answered, by the kernel's account.
 
     scale.py FOLDER [--quick]
@@ -75,13 +75,20 @@ class Server:
         connection.close()
         return result
 
+    def is_running(self):
+        return os.path.exists(self.data + "/postmaster.pid")
+
     def start(self):
+        if self.is_running():
+            return
         subprocess.run(["pg_ctl", "start", "--silent", "--wait", "--pgdata=" + self.data,
                         "--log=%s/%s.log" % (FOLDER, self.name),
                         "--options=-p %s -k %s -c listen_addresses=" % (self.port, self.host)],
                        check=True, stdin=subprocess.DEVNULL)
 
     def stop(self):
+        if not self.is_running():
+            return
         subprocess.run(["pg_ctl", "stop", "--silent", "--wait", "--mode=fast", "--pgdata=" + self.data], check=True)
 
     def sessions_used(self):
@@ -177,7 +184,7 @@ def set_up():
     subprocess.run(["initdb", "--pgdata=" + site.data, "--username=postgres", "--encoding=UTF8", "--locale=C",
                     "--no-instructions", "--auth=trust"], check=True, stdout=subprocess.DEVNULL)
     with open(site.data + "/postgresql.conf", "a") as file:
-        file.write("shared_buffers = 512MB\nmax_wal_size = 8GB\ncheckpoint_timeout = 1h\nwal_level = logical\n")
+        file.write("shared_buffers = 512MB\nmax_wal_size = 8GB\ncheckpoint_timeout = 1h\nautovacuum = off\nwal_level = logical\n")
     site.start()
     site.value("CREATE EXTENSION partition_registry CASCADE")
     tables = "source provider pending partition lock coverage event registry".split()
@@ -239,27 +246,21 @@ def caught_up(primary, name):
 
 def measure_unlocks(servers, site):
     primary, *standbys = servers
+    ways = ["alone", "standbys", "site"]
     rounds = []
     for _ in range(ROUNDS + 1):
         told = {}
-        site.value("ALTER SUBSCRIPTION two_sites DISABLE")
-        for standby in standbys:
-            standby.stop()
-        told["alone"] = unlocks(primary)
-        for standby in standbys:
-            standby.start()
-        caught_up(primary, "walreceiver")
-        time.sleep(1)
-        told["standbys"] = unlocks(primary)
-        for standby in standbys:
-            standby.stop()
-        site.value("ALTER SUBSCRIPTION two_sites ENABLE")
-        time.sleep(1)
-        caught_up(primary, "two_sites")
-        told["site"] = unlocks(primary)
-        for standby in standbys:
-            standby.start()
+        for way in ways:
+            site.value("ALTER SUBSCRIPTION two_sites " + ("ENABLE" if way == "site" else "DISABLE"))
+            for standby in standbys:
+                standby.start() if way == "standbys" else standby.stop()
+            time.sleep(1)
+            if way != "alone":
+                caught_up(primary, "walreceiver" if way == "standbys" else "two_sites")
+            told[way] = unlocks(primary)
         rounds.append(told)
+        # Each comes first, in the middle and last.
+        ways = ways[1:] + ways[:1]
     for way, what in (("standbys", "two standbys follow"), ("site", "a site follows")):
         compare("durable unlocks, 8 clients, %s" % what, "nobody follows",
                 [(told["alone"][0], told[way][0]) for told in rounds[1:]], "a second")
