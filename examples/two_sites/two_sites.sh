@@ -108,9 +108,13 @@ open()
 	{
 		echo 'BEGIN;'
 		levels "${READERS:-}" reader
-		echo "ALTER DATABASE :\"database\" CONNECTION LIMIT -1;"
-		echo 'COMMIT;'
-	} | at "$TO" "$DATABASE" -v database="$DATABASE"
+		# What empty has left
+		cat <<-'EOT'
+			SELECT format('ALTER DATABASE %I CONNECTION LIMIT -1', datname)
+			FROM pg_database WHERE datname = current_database() AND datconnlimit = 0 \gexec
+			COMMIT;
+		EOT
+	} | at "$TO" "$DATABASE"
 }
 
 lag()
@@ -139,7 +143,7 @@ fence()
 		WHERE datname = '$DATABASE' AND backend_type = 'client backend'"
 	# A prepared transaction would be committed later, by nobody's session.
 	[ "$(echo "SELECT count(*) FROM pg_prepared_xacts WHERE database = '$DATABASE'" | at "$FROM" postgres)" = 0 ] ||
-		die "there are prepared transactions at FROM: let in, end them, and call fence again"
+		die "there are prepared transactions at FROM: undo the fence, end them, and call it again"
 }
 
 catch_up()

@@ -109,8 +109,9 @@ class Load:
         self.server = server
         self.before = server.sessions_used()
         self.process = subprocess.Popen(
-            ["pgbench", "--no-vacuum", "--protocol=prepared", "--client=%d" % clients, "--jobs=%d" % (1 if clients < 3 else 3), "--file=" + file,
-             "--host=" + server.host, "--port=%s" % server.port, "--username=" + user, *options, "postgres"],
+            ["pgbench", "--no-vacuum", "--protocol=prepared", "--client=%d" % clients,
+             "--jobs=%d" % (1 if clients < 3 else 3), "--file=" + file, "--host=" + server.host,
+             "--port=%s" % server.port, "--username=" + user, *options, "postgres"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def end(self):
