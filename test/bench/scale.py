@@ -29,7 +29,7 @@ import psycopg2
 FOLDER = sys.argv[1]
 QUICK = "--quick" in sys.argv[2:]
 SOURCES, HOURS = (100, 100) if QUICK else (1_000, 240)
-ROUNDS = 3 if QUICK else 5
+ROUNDS = 3 if QUICK else 9
 SLICE = 1 if QUICK else 3               # seconds
 WRITES = 100 if QUICK else 250          # transactions of a client in a slice
 WRITERS = 8
