@@ -84,7 +84,7 @@ publish()
 
 follow()
 {
-	[ "$(echo 'SELECT count(*) FROM partreg.events' | at "$TO" "$DATABASE")" = 0 ] ||
+	[ "$(echo 'SELECT (SELECT count(*) FROM partreg.sources) + (SELECT count(*) FROM partreg.events)' | at "$TO" "$DATABASE")" = 0 ] ||
 		die "the registry at TO is not empty"
 	# Who else may see subscriptions does not see this text.  A password stands
 	# in the file of passwords of the user who runs TO's server.
