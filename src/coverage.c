@@ -13,8 +13,8 @@
  * can only grow.
  *
  * - Adding: pieces = the interval minus the spans that are visible, each
- *	 inserted if nothing is in the way.  The exclusion constraint makes this
- *	 wait for an open transaction that is adding the same instants, and for
+ *	 inserted if nothing is in the way (find_overlap(), row_try_insert()), which
+ *	 waits for an open transaction that is adding the same instants, and for
  *	 nobody else.  A piece that was skipped is looked at again in a new
  *	 snapshot, until nothing is missing: the other's span may cover a part of
  *	 it only, or may be gone again.
@@ -362,6 +362,48 @@ fill_span(const Access *access, TimeInterval span, Datum *values, bool *nulls)
 	values[Anum_coverage_span_end - 1] = TimestampTzGetDatum(span.end);
 }
 
+/* A piece that is being added */
+typedef struct Piece
+{
+	const Access *access;
+	TimeInterval span;
+} Piece;
+
+/*
+ * Another row of the provider that overlaps the piece, or begins where it does,
+ * for row_try_insert().
+ *
+ * This is what the exclusion constraint would look for, but by the index of
+ * keys, which costs a tenth.  The walk may end at the first row that is committed
+ * and that nobody is deleting: whatever overlapped that one has been refused,
+ * as of the two the later one has seen the earlier.
+ */
+static bool
+find_overlap(const void *arg, ItemPointer own, Snapshot dirty)
+{
+	const Piece *piece = arg;
+	CatalogScan scan;
+	TimeInterval span;
+	bool		found = false;
+	bool		settled = false;
+
+	catalog_begin(&scan, COVERAGE_BY_KEY, dirty);
+	catalog_seek_spans(&scan, piece->access->source_id,
+					   piece->access->provider_id, BTLessStrategyNumber,
+					   piece->span.end);
+	while (!found && !settled && catalog_next_row(&scan, BackwardScanDirection))
+	{
+		if (ItemPointerEquals(&scan.slot->tts_tid, own))
+			continue;
+		span = entry_span(&scan);
+		found = span.end > piece->span.start || span.start >= piece->span.start;
+		settled = !TransactionIdIsValid(dirty->xmin) &&
+			!TransactionIdIsValid(dirty->xmax);
+	}
+	catalog_end(&scan);
+	return found;
+}
+
 /*
  * Insert a span; false: something of it is there, or was a moment ago.
  *
@@ -370,14 +412,16 @@ fill_span(const Access *access, TimeInterval span, Datum *values, bool *nulls)
  * snapshot does not know it.
  */
 static bool
-insert_piece(const Access *access, TimeInterval piece)
+insert_piece(const Access *access, TimeInterval span)
 {
+	Piece		piece = {access, span};
 	Datum		values[Natts_coverage];
 	bool		nulls[Natts_coverage];
 	bool		inserted;
 
-	fill_span(access, piece, values, nulls);
-	inserted = row_try_insert(COVERAGE_BY_KEY, values, nulls);
+	fill_span(access, span, values, nulls);
+	inserted = row_try_insert(COVERAGE_BY_KEY, values, nulls, find_overlap,
+							  &piece);
 	if (!inserted && IsolationUsesXactSnapshot())
 		raise_concurrent_change();
 	return inserted;

@@ -7,8 +7,8 @@
  * itself; so this does what the executor does to a single row, by the functions
  * with which PostgreSQL applies changes of logical replication: constraints,
  * indexes (with their waits for others that insert the same key) and triggers
- * are looked after.  row_try_insert() looks after the indexes alone, and
- * row_insert_many() after them without exclusion constraints.
+ * are looked after.  row_try_insert() and row_insert_many() look after the
+ * indexes alone, and after no exclusion constraint.
  *
  * Each write ends with a CommandCounterIncrement, so that the snapshots taken
  * after it see it.
@@ -100,15 +100,23 @@ typedef struct Target
 } Target;
 
 static void
-open_target(CatalogIndex which, bool speculative, Target *target)
+open_target(CatalogIndex which, Target *target)
 {
 	target->table = catalog_open_table(which, RowExclusiveLock);
 	target->estate = CreateExecutorState();
 	target->relation = makeNode(ResultRelInfo);
 	InitResultRelInfo(target->relation, target->table, 0, NULL, 0);
-	ExecOpenIndices(target->relation, speculative);
+	ExecOpenIndices(target->relation, false);
 	target->slot = MakeSingleTupleTableSlot(RelationGetDescr(target->table),
 											&TTSOpsVirtual);
+}
+
+/* For those who look after exclusion constraints themselves */
+static void
+leave_out_exclusion(Target *target)
+{
+	for (int i = 0; i < target->relation->ri_NumIndices; i++)
+		target->relation->ri_IndexRelationInfo[i]->ii_ExclusionOps = NULL;
 }
 
 static void
@@ -139,38 +147,89 @@ row_insert(CatalogIndex which, const Datum *values, const bool *nulls)
 {
 	Target		target;
 
-	open_target(which, false, &target);
+	open_target(which, &target);
 	fill_slot(target.slot, values, nulls);
 	ExecSimpleRelationInsert(target.relation, target.estate, target.slot);
 	close_target(&target);
 }
 
 /*
- * Insert a row, unless a unique or exclusion constraint of its table forbids
- * it; false: what forbids it is committed, or our own.  Waits for open
- * transactions that have inserted such a row.
+ * Is something in the way of the row that was just inserted?  Of two who have
+ * both inserted speculatively the older one waits for the other to give way: if
+ * both did, they could do so for ever.
+ */
+static bool
+has_rival(RivalFinder find_rival, const void *arg, ItemPointer own)
+{
+	SnapshotData dirty;
+
+	InitDirtySnapshot(dirty);
+	while (find_rival(arg, own, &dirty))
+	{
+		if (dirty.speculativeToken == 0 ||
+			!TransactionIdPrecedes(GetCurrentTransactionId(), dirty.xmin))
+			return true;
+		SpeculativeInsertionWait(dirty.xmin, dirty.speculativeToken);
+	}
+	return false;
+}
+
+/*
+ * Is there something in the way of a row?  Who is inserting or deleting it is
+ * waited for, until that is certain.
+ */
+static bool
+rival_stays(RivalFinder find_rival, const void *arg)
+{
+	ItemPointerData none;
+	SnapshotData dirty;
+
+	ItemPointerSetInvalid(&none);
+	InitDirtySnapshot(dirty);
+	while (find_rival(arg, &none, &dirty))
+	{
+		TransactionId other = TransactionIdIsValid(dirty.xmin) ? dirty.xmin
+			: dirty.xmax;
+
+		if (dirty.speculativeToken != 0)
+			SpeculativeInsertionWait(other, dirty.speculativeToken);
+		else if (TransactionIdIsValid(other))
+			XactLockTableWait(other, NULL, NULL, XLTW_None);
+		else
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Insert a row, unless `find_rival` finds one that must not be beside it; false:
+ * that one is committed, or our own.  Waits for open transactions that have
+ * inserted or deleted such a row.
  *
- * This is INSERT ... ON CONFLICT DO NOTHING for those who know that there is
- * hardly ever a conflict: the executor looks for one, inserts, and looks
- * again, as only the second look is conclusive.  Here the first is left out,
- * and made where the second has found something.  No constraint but the
- * indexes' is looked at.
+ * This is what the executor does for INSERT ... ON CONFLICT DO NOTHING: insert
+ * speculatively, look, and take back.  Whoever inserts a rival at the same time
+ * does the same, and of two who look after both have inserted at least one
+ * sees the other.  The look comes after all indexes have the row, so it may go
+ * by any of them.  (The executor looks before as well, which is not worth it
+ * where there hardly ever is a rival.)  A row that is equal in a unique key is
+ * a rival, and no other constraint is looked at.
  */
 bool
-row_try_insert(CatalogIndex which, const Datum *values, const bool *nulls)
+row_try_insert(CatalogIndex which, const Datum *values, const bool *nulls,
+			   RivalFinder find_rival, const void *arg)
 {
 	TransactionId xid = GetCurrentTransactionId();
 	Target		target;
-	ItemPointerData conflicting;
-	bool		conflict;
+	bool		inserted;
 
-	open_target(which, true, &target);
+	open_target(which, &target);
+	leave_out_exclusion(&target);
 	fill_slot(target.slot, values, nulls);
 	do
 	{
 		uint32		token = SpeculativeInsertionLockAcquire(xid);
+		bool		conflict = false;
 
-		conflict = false;
 		CHECK_FOR_INTERRUPTS();
 		ResetPerTupleExprContext(target.estate);
 		table_tuple_insert_speculative(target.table, target.slot,
@@ -178,16 +237,14 @@ row_try_insert(CatalogIndex which, const Datum *values, const bool *nulls)
 									   token);
 		insert_index_tuples_compat(target.relation, target.slot,
 								   target.estate, &conflict);
+		inserted = !has_rival(find_rival, arg, &target.slot->tts_tid) &&
+			!conflict;
 		table_tuple_complete_speculative(target.table, target.slot, token,
-										 !conflict);
+										 inserted);
 		SpeculativeInsertionLockRelease(xid);
-
-		/* What is in the way may be gone again: wait until that is certain. */
-	} while (conflict &&
-			 check_index_constraints_compat(target.relation, target.slot,
-											target.estate, &conflicting));
+	} while (!inserted && !rival_stays(find_rival, arg));
 	close_target(&target);
-	return !conflict;
+	return inserted;
 }
 
 /*
@@ -203,9 +260,8 @@ row_insert_many(CatalogIndex which, size_t count, RowFiller fill, void *arg)
 	BulkInsertState state = GetBulkInsertState();
 	Target		target;
 
-	open_target(which, false, &target);
-	for (int i = 0; i < target.relation->ri_NumIndices; i++)
-		target.relation->ri_IndexRelationInfo[i]->ii_ExclusionOps = NULL;
+	open_target(which, &target);
+	leave_out_exclusion(&target);
 	for (int i = 0; i < n_slots; i++)
 		slots[i] = table_slot_create(target.table, NULL);
 	for (size_t done = 0; done < count;)
@@ -246,7 +302,7 @@ row_update(CatalogIndex which, ItemPointer tid, const Datum *values,
 	TupleTableSlot *old;
 	Target		target;
 
-	open_target(which, false, &target);
+	open_target(which, &target);
 	old = MakeSingleTupleTableSlot(RelationGetDescr(target.table),
 								   &TTSOpsVirtual);
 	old->tts_tid = *tid;
@@ -263,7 +319,7 @@ row_delete_many(CatalogIndex which, const ItemPointerData *tids, size_t count)
 {
 	Target		target;
 
-	open_target(which, false, &target);
+	open_target(which, &target);
 	for (size_t i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
