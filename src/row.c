@@ -8,7 +8,11 @@
  * with which PostgreSQL applies changes of logical replication: constraints,
  * indexes (with their waits for others that insert the same key) and triggers
  * are looked after.  row_try_insert() and row_insert_many() look after the
- * indexes alone, and after no exclusion constraint.
+ * indexes alone.
+ *
+ * No exclusion constraint is looked at: whoever writes spans, which have the
+ * only one, knows that nothing is in the way, or finds out more cheaply
+ * (coverage.c).
  *
  * Each write ends with a CommandCounterIncrement, so that the snapshots taken
  * after it see it.
@@ -90,6 +94,19 @@ row_lock(CatalogScan *scan, LockTupleMode mode)
 	return row_lock_told(scan, mode, NULL);
 }
 
+/*
+ * Lock a version of a row, found by such a scan, if nobody has changed it since
+ * and nobody has to be waited for.
+ */
+bool
+row_lock_at_once(CatalogScan *scan, ItemPointer tid, LockTupleMode mode)
+{
+	ItemPointerData found = *tid;
+
+	return try_lock(scan, &found, mode, LockWaitSkip) == TM_Ok &&
+		ItemPointerEquals(&scan->slot->tts_tid, tid);
+}
+
 /* A table with its indexes, to be written to */
 typedef struct Target
 {
@@ -99,24 +116,20 @@ typedef struct Target
 	TupleTableSlot *slot;
 } Target;
 
+/* Who only deletes needs no index. */
 static void
-open_target(CatalogIndex which, Target *target)
+open_target(CatalogIndex which, bool deletes, Target *target)
 {
 	target->table = catalog_open_table(which, RowExclusiveLock);
 	target->estate = CreateExecutorState();
 	target->relation = makeNode(ResultRelInfo);
 	InitResultRelInfo(target->relation, target->table, 0, NULL, 0);
-	ExecOpenIndices(target->relation, false);
-	target->slot = MakeSingleTupleTableSlot(RelationGetDescr(target->table),
-											&TTSOpsVirtual);
-}
-
-/* For those who look after exclusion constraints themselves */
-static void
-leave_out_exclusion(Target *target)
-{
+	if (!deletes)
+		ExecOpenIndices(target->relation, false);
 	for (int i = 0; i < target->relation->ri_NumIndices; i++)
 		target->relation->ri_IndexRelationInfo[i]->ii_ExclusionOps = NULL;
+	target->slot = MakeSingleTupleTableSlot(RelationGetDescr(target->table),
+											&TTSOpsVirtual);
 }
 
 static void
@@ -147,7 +160,7 @@ row_insert(CatalogIndex which, const Datum *values, const bool *nulls)
 {
 	Target		target;
 
-	open_target(which, &target);
+	open_target(which, false, &target);
 	fill_slot(target.slot, values, nulls);
 	ExecSimpleRelationInsert(target.relation, target.estate, target.slot);
 	close_target(&target);
@@ -222,8 +235,7 @@ row_try_insert(CatalogIndex which, const Datum *values, const bool *nulls,
 	Target		target;
 	bool		inserted;
 
-	open_target(which, &target);
-	leave_out_exclusion(&target);
+	open_target(which, false, &target);
 	fill_slot(target.slot, values, nulls);
 	do
 	{
@@ -260,8 +272,7 @@ row_insert_many(CatalogIndex which, size_t count, RowFiller fill, void *arg)
 	BulkInsertState state = GetBulkInsertState();
 	Target		target;
 
-	open_target(which, &target);
-	leave_out_exclusion(&target);
+	open_target(which, false, &target);
 	for (int i = 0; i < n_slots; i++)
 		slots[i] = table_slot_create(target.table, NULL);
 	for (size_t done = 0; done < count;)
@@ -302,7 +313,7 @@ row_update(CatalogIndex which, ItemPointer tid, const Datum *values,
 	TupleTableSlot *old;
 	Target		target;
 
-	open_target(which, &target);
+	open_target(which, false, &target);
 	old = MakeSingleTupleTableSlot(RelationGetDescr(target.table),
 								   &TTSOpsVirtual);
 	old->tts_tid = *tid;
@@ -319,7 +330,7 @@ row_delete_many(CatalogIndex which, const ItemPointerData *tids, size_t count)
 {
 	Target		target;
 
-	open_target(which, &target);
+	open_target(which, true, &target);
 	for (size_t i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -20,6 +20,8 @@ typedef bool (*RivalFinder) (const void *arg, ItemPointer own, Snapshot dirty);
 
 extern bool row_lock(CatalogScan *scan, LockTupleMode mode);
 extern bool row_lock_told(CatalogScan *scan, LockTupleMode mode, bool *waited);
+extern bool row_lock_at_once(CatalogScan *scan, ItemPointer tid,
+							 LockTupleMode mode);
 extern void row_insert(CatalogIndex which, const Datum *values,
 					   const bool *nulls);
 extern bool row_try_insert(CatalogIndex which, const Datum *values,
