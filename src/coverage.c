@@ -429,15 +429,44 @@ read_spans(const Access *access, TimeInterval interval, Snapshot snapshot,
 	coverage_end(&coverage);
 }
 
-/* What of an interval is not in the provider's visible spans? */
+/* On which sides does a span touch an interval? */
+typedef struct Touched
+{
+	bool		before;
+	bool		after;
+} Touched;
+
+/*
+ * What of an interval is not in the provider's visible spans?  And is there one
+ * that touches it, before or after?  One walk tells, as spans are disjoint.
+ */
 static void
-find_missing(const Access *access, TimeInterval interval, IntervalSet *missing)
+find_missing(const Access *access, TimeInterval interval, IntervalSet *missing,
+			 Touched *touched)
 {
 	Snapshot	snapshot = current_snapshot();
 	IntervalSet spans = {0};
+	CoverageScan coverage;
+	TimeInterval span;
 
 	missing->count = 0;
-	read_spans(access, interval, snapshot, &spans);
+	touched->before = touched->after = false;
+	coverage_begin(&coverage, access->source_id, snapshot);
+	seek_spans(&coverage, access->provider_id, BTLessEqualStrategyNumber,
+			   interval.end);
+	while (next_span(&coverage, BackwardScanDirection, &span))
+	{
+		if (span.end <= interval.start)
+		{
+			touched->before = span.end == interval.start;
+			break;
+		}
+		if (span.start == interval.end)
+			touched->after = true;
+		else
+			interval_set_add(&spans, span);
+	}
+	coverage_end(&coverage);
 	UnregisterSnapshot(snapshot);
 
 	interval_set_coalesce(&spans);
@@ -550,16 +579,18 @@ join_neighbours(CatalogScan *scan, const Access *access, int64 instant,
 	}
 }
 
-/* Join what lies on either side of an interval that was added. */
+/* Join what lies beside an interval that was added. */
 static void
-join_around(const Access *access, TimeInterval interval)
+join_around(const Access *access, TimeInterval interval, Touched touched)
 {
 	Snapshot	snapshot = current_snapshot();
 	CatalogScan scan;
 
 	catalog_begin_for_locking(&scan, COVERAGE_BY_KEY, snapshot);
-	join_neighbours(&scan, access, interval.start, BackwardScanDirection);
-	join_neighbours(&scan, access, interval.end, ForwardScanDirection);
+	if (touched.before)
+		join_neighbours(&scan, access, interval.start, BackwardScanDirection);
+	if (touched.after)
+		join_neighbours(&scan, access, interval.end, ForwardScanDirection);
 	catalog_end(&scan);
 	UnregisterSnapshot(snapshot);
 }
@@ -572,6 +603,7 @@ void
 coverage_add(const Access *access, TimeInterval interval)
 {
 	IntervalSet missing = {0};
+	Touched		touched;
 	int64		left = PG_INT64_MAX;	/* microseconds */
 	bool		skipped;
 
@@ -581,7 +613,7 @@ coverage_add(const Access *access, TimeInterval interval)
 
 		skipped = false;
 		left = 0;
-		find_missing(access, interval, &missing);
+		find_missing(access, interval, &missing, &touched);
 		for (size_t i = 0; i < missing.count; i++)
 			left += missing.items[i].end - missing.items[i].start;
 		/* What made us skip a piece is committed, and so is seen now. */
@@ -599,8 +631,8 @@ coverage_add(const Access *access, TimeInterval interval)
 		}
 	} while (skipped);
 
-	if (!IsolationUsesXactSnapshot())
-		join_around(access, interval);
+	if ((touched.before || touched.after) && !IsolationUsesXactSnapshot())
+		join_around(access, interval, touched);
 }
 
 /*

@@ -269,9 +269,12 @@ row_insert_many(CatalogIndex which, size_t count, RowFiller fill, void *arg)
 {
 	TupleTableSlot *slots[ROWS_AT_ONCE];
 	int			n_slots = Min(count, ROWS_AT_ONCE);
-	BulkInsertState state = GetBulkInsertState();
+	BulkInsertState state = NULL;
 	Target		target;
 
+	/* A ring of buffers of their own is for those who fill many. */
+	if (count > ROWS_AT_ONCE)
+		state = GetBulkInsertState();
 	open_target(which, false, &target);
 	for (int i = 0; i < n_slots; i++)
 		slots[i] = table_slot_create(target.table, NULL);
@@ -298,7 +301,8 @@ row_insert_many(CatalogIndex which, size_t count, RowFiller fill, void *arg)
 	}
 	for (int i = 0; i < n_slots; i++)
 		ExecDropSingleTupleTableSlot(slots[i]);
-	FreeBulkInsertState(state);
+	if (state != NULL)
+		FreeBulkInsertState(state);
 	close_target(&target);
 }
 
