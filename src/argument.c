@@ -515,11 +515,6 @@ range_to_interval(RangeType *range, TimeInterval *result)
 
 	result->start = INTERVAL_MIN;
 	result->end = INTERVAL_MAX;
-	/* All of time, as of most providers: there is nothing to take apart. */
-	if ((range_get_flags(range) & (RANGE_EMPTY | RANGE_LB_INF | RANGE_UB_INF)) ==
-		(RANGE_LB_INF | RANGE_UB_INF))
-		return true;
-
 	typcache = lookup_type_cache(RangeTypeGetOid(range), TYPECACHE_RANGE_INFO);
 	range_deserialize(typcache, range, &lower, &upper, &empty);
 	if (empty)

@@ -109,15 +109,6 @@
 						  conflict, NIL)
 #endif
 
-/* From 18 on, one argument more: a row that is not in the way. */
-#if PG_VERSION_NUM >= 180000
-#define check_index_constraints_compat(relation, slot, estate, conflicting) \
-	ExecCheckIndexConstraints(relation, slot, estate, conflicting, NULL, NIL)
-#else
-#define check_index_constraints_compat(relation, slot, estate, conflicting) \
-	ExecCheckIndexConstraints(relation, slot, estate, conflicting, NIL)
-#endif
-
 /* From 19 on, a tuple descriptor that one fills has to be said to be full. */
 #if PG_VERSION_NUM < 190000
 #define TupleDescFinalize(desc) ((void) 0)

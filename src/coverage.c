@@ -13,8 +13,8 @@
  * sees can only grow.
  *
  * - Adding: pieces = the interval minus the spans that are visible, each
- *	 inserted if nothing is in the way.  The exclusion constraint makes this
- *	 wait for an open transaction that is adding the same instants, and for
+ *	 inserted if nothing is in the way (find_overlap(), row_try_insert()), which
+ *	 waits for an open transaction that is adding the same instants, and for
  *	 nobody else.  A piece that was skipped is looked at again in a new
  *	 snapshot, until nothing is missing: the other's span may cover a part of
  *	 it only, or may be gone again.
@@ -99,6 +99,17 @@ entry_span(CatalogScan *scan)
 		DatumGetTimestampTz(catalog_entry_value(scan, Key_coverage_span_end))
 	};
 
+	return span;
+}
+
+/* The span of the current row */
+static TimeInterval
+row_span(CatalogScan *scan)
+{
+	TimeInterval span;
+
+	(void) catalog_row_time(scan, Anum_coverage_span_start, &span.start);
+	(void) catalog_row_time(scan, Anum_coverage_span_end, &span.end);
 	return span;
 }
 
@@ -330,27 +341,6 @@ coverage_fulfils(CoverageScan *coverage, const List *providers)
 
 /* Writing */
 
-static Statement lock_spans = {
-	"SELECT span_start, span_end FROM partreg.coverage"
-	" WHERE source_id = $1 AND provider_id = $2 AND span_start = ANY ($3)"
-	" ORDER BY span_start FOR UPDATE SKIP LOCKED"
-};
-static Statement delete_spans = {
-	"DELETE FROM partreg.coverage"
-	" WHERE source_id = $1 AND provider_id = $2 AND span_start > $3 AND span_start < $4"
-};
-static Statement stretch_span = {
-	"UPDATE partreg.coverage SET span_end = $4"
-	" WHERE source_id = $1 AND provider_id = $2 AND span_start = $3"
-};
-
-static void
-param_provider(Parameters *parameters, const Access *access)
-{
-	param_int4(parameters, access->source_id);
-	param_int4(parameters, access->provider_id);
-}
-
 /* The row of a span */
 static void
 fill_span(const Access *access, TimeInterval span, Datum *values, bool *nulls)
@@ -362,6 +352,48 @@ fill_span(const Access *access, TimeInterval span, Datum *values, bool *nulls)
 	values[Anum_coverage_span_end - 1] = TimestampTzGetDatum(span.end);
 }
 
+/* A piece that is being added */
+typedef struct Piece
+{
+	const Access *access;
+	TimeInterval span;
+} Piece;
+
+/*
+ * Another row of the provider that overlaps the piece, or begins where it does,
+ * for row_try_insert().
+ *
+ * This is what the exclusion constraint would look for, but by the index of
+ * keys, which costs a tenth.  The walk may end at the first row that is committed
+ * and that nobody is deleting: whatever overlapped that one has been refused,
+ * as of the two the later one has seen the earlier.
+ */
+static bool
+find_overlap(const void *arg, ItemPointer own, Snapshot dirty)
+{
+	const Piece *piece = arg;
+	CatalogScan scan;
+	TimeInterval span;
+	bool		found = false;
+	bool		settled = false;
+
+	catalog_begin(&scan, COVERAGE_BY_KEY, dirty);
+	catalog_seek_spans(&scan, piece->access->source_id,
+					   piece->access->provider_id, BTLessStrategyNumber,
+					   piece->span.end);
+	while (!found && !settled && catalog_next_row(&scan, BackwardScanDirection))
+	{
+		if (ItemPointerEquals(&scan.slot->tts_tid, own))
+			continue;
+		span = entry_span(&scan);
+		found = span.end > piece->span.start || span.start >= piece->span.start;
+		settled = !TransactionIdIsValid(dirty->xmin) &&
+			!TransactionIdIsValid(dirty->xmax);
+	}
+	catalog_end(&scan);
+	return found;
+}
+
 /*
  * Insert a span; false: something of it is there, or was a moment ago.
  *
@@ -370,14 +402,16 @@ fill_span(const Access *access, TimeInterval span, Datum *values, bool *nulls)
  * snapshot does not know it.
  */
 static bool
-insert_piece(const Access *access, TimeInterval piece)
+insert_piece(const Access *access, TimeInterval span)
 {
+	Piece		piece = {access, span};
 	Datum		values[Natts_coverage];
 	bool		nulls[Natts_coverage];
 	bool		inserted;
 
-	fill_span(access, piece, values, nulls);
-	inserted = row_try_insert(COVERAGE_BY_KEY, values, nulls);
+	fill_span(access, span, values, nulls);
+	inserted = row_try_insert(COVERAGE_BY_KEY, values, nulls, find_overlap,
+							  &piece);
 	if (!inserted && IsolationUsesXactSnapshot())
 		raise_concurrent_change();
 	return inserted;
@@ -395,15 +429,44 @@ read_spans(const Access *access, TimeInterval interval, Snapshot snapshot,
 	coverage_end(&coverage);
 }
 
-/* What of an interval is not in the provider's visible spans? */
+/* On which sides does a span touch an interval? */
+typedef struct Touched
+{
+	bool		before;
+	bool		after;
+} Touched;
+
+/*
+ * What of an interval is not in the provider's visible spans?  And is there one
+ * that touches it, before or after?  One walk tells, as spans are disjoint.
+ */
 static void
-find_missing(const Access *access, TimeInterval interval, IntervalSet *missing)
+find_missing(const Access *access, TimeInterval interval, IntervalSet *missing,
+			 Touched *touched)
 {
 	Snapshot	snapshot = current_snapshot();
 	IntervalSet spans = {0};
+	CoverageScan coverage;
+	TimeInterval span;
 
 	missing->count = 0;
-	read_spans(access, interval, snapshot, &spans);
+	touched->before = touched->after = false;
+	coverage_begin(&coverage, access->source_id, snapshot);
+	seek_spans(&coverage, access->provider_id, BTLessEqualStrategyNumber,
+			   interval.end);
+	while (next_span(&coverage, BackwardScanDirection, &span))
+	{
+		if (span.end <= interval.start)
+		{
+			touched->before = span.end == interval.start;
+			break;
+		}
+		if (span.start == interval.end)
+			touched->after = true;
+		else
+			interval_set_add(&spans, span);
+	}
+	coverage_end(&coverage);
 	UnregisterSnapshot(snapshot);
 
 	interval_set_coalesce(&spans);
@@ -431,88 +494,105 @@ is_settled(CatalogScan *scan)
 	return settled;
 }
 
+/* A span of a chain, and its row */
+typedef struct Link
+{
+	TimeInterval span;
+	ItemPointerData tid;
+} Link;
+
 /*
  * The settled spans that form a chain up to (backward) or on from (forward) an
- * instant, in the order of that direction.
+ * instant, in the order of that direction; returns their number.
  */
-static void
-find_chain(const Access *access, int64 instant, ScanDirection direction,
-		   IntervalSet *chain)
+static int
+find_chain(CatalogScan *scan, const Access *access, int64 instant,
+		   ScanDirection direction, Link *chain)
 {
-	Snapshot	snapshot = current_snapshot();
-	CoverageScan coverage;
 	bool		backward = ScanDirectionIsBackward(direction);
+	int			count = 0;
 
-	coverage_begin(&coverage, access->source_id, snapshot);
-	if (backward)
-		seek_spans(&coverage, access->provider_id, BTLessStrategyNumber, instant);
-	else
-		seek_spans(&coverage, access->provider_id,
-				   BTGreaterEqualStrategyNumber, instant);
-	while (chain->count < JOIN_AT_MOST &&
-		   catalog_next_row(&coverage.scan, direction))
+	catalog_seek_spans(scan, access->source_id, access->provider_id,
+					   backward ? BTLessStrategyNumber
+					   : BTGreaterEqualStrategyNumber, instant);
+	while (count < JOIN_AT_MOST && catalog_next_row(scan, direction))
 	{
-		TimeInterval span = entry_span(&coverage.scan);
+		TimeInterval span = row_span(scan);
 
-		if ((backward ? span.end : span.start) != instant ||
-			!is_settled(&coverage.scan))
+		if ((backward ? span.end : span.start) != instant || !is_settled(scan))
 			break;
-		interval_set_add(chain, span);
+		chain[count].span = span;
+		chain[count++].tid = scan->slot->tts_tid;
 		instant = backward ? span.start : span.end;
 	}
-	coverage_end(&coverage);
-	UnregisterSnapshot(snapshot);
+	return count;
 }
 
-/* Join one run of spans, all of which we have locked. */
+/*
+ * Join links of a chain, all of which we have locked: so what they hold is
+ * nobody else's to add, and nothing can overlap the row that takes their place.
+ */
 static void
-join_run(const Access *access, TimeInterval whole)
+join_run(const Access *access, const Link *links, int count, bool backward)
 {
-	Parameters	parameters = {0};
+	const Link *first = backward ? &links[count - 1] : &links[0];
+	const Link *last = backward ? &links[0] : &links[count - 1];
+	TimeInterval whole = {first->span.start, last->span.end};
+	ItemPointerData stretched = first->tid;
+	ItemPointerData others[JOIN_AT_MOST];
+	int			n_others = 0;
+	Datum		values[Natts_coverage];
+	bool		nulls[Natts_coverage];
 
-	param_provider(&parameters, access);
-	param_time(&parameters, whole.start);
-	param_time(&parameters, whole.end);
-	/* Away first, or the stretched one would lie over them. */
-	statement_run(&delete_spans, &parameters);
-	statement_run(&stretch_span, &parameters);
+	for (int i = 0; i < count; i++)
+	{
+		if (&links[i] != first)
+			others[n_others++] = links[i].tid;
+	}
+	row_delete_many(COVERAGE_BY_KEY, others, n_others);
+	fill_span(access, whole, values, nulls);
+	row_update(COVERAGE_BY_KEY, &stretched, values, nulls);
 }
 
 /* Join the neighbours of an instant on one side, where there are enough. */
 static void
-join_neighbours(const Access *access, int64 instant, ScanDirection direction)
+join_neighbours(CatalogScan *scan, const Access *access, int64 instant,
+				ScanDirection direction)
 {
-	IntervalSet chain = {0};
-	IntervalSet locked = {0};
-	Parameters	parameters = {0};
-	Datum	   *starts;
-	uint64		rows;
+	Link		chain[JOIN_AT_MOST];
+	int			count = find_chain(scan, access, instant, direction, chain);
 
-	find_chain(access, instant, direction, &chain);
-	if (chain.count < JOIN_AT_LEAST)
+	if (count < JOIN_AT_LEAST)
 		return;
 
-	starts = palloc(chain.count * sizeof(Datum));
-	for (size_t i = 0; i < chain.count; i++)
-		starts[i] = TimestampTzGetDatum(chain.items[i].start);
-	param_provider(&parameters, access);
-	param_time_array(&parameters, starts, chain.count);
-	rows = statement_run(&lock_spans, &parameters);
-	for (uint64 i = 0; i < rows; i++)
-		interval_set_add(&locked, result_interval(i, 1));
-
-	/* What somebody else is joining was skipped and cuts the chain. */
-	for (size_t i = 0; i < locked.count;)
+	/* What somebody else is joining, or has joined since, cuts the chain. */
+	for (int i = 0; i < count;)
 	{
-		TimeInterval whole = locked.items[i];
-		size_t		n = 1;
+		int			n = 0;
 
-		while (i + n < locked.count && locked.items[i + n].start == whole.end)
-			whole.end = locked.items[i + n++].end;
+		while (i + n < count &&
+			   row_lock_at_once(scan, &chain[i + n].tid, LockTupleExclusive))
+			n++;
 		if (n >= JOIN_AT_LEAST)
-			join_run(access, whole);
-		i += n;
+			join_run(access, &chain[i], n, ScanDirectionIsBackward(direction));
+		i += n + 1;
 	}
+}
+
+/* Join what lies beside an interval that was added. */
+static void
+join_around(const Access *access, TimeInterval interval, Touched touched)
+{
+	Snapshot	snapshot = current_snapshot();
+	CatalogScan scan;
+
+	catalog_begin_for_locking(&scan, COVERAGE_BY_KEY, snapshot);
+	if (touched.before)
+		join_neighbours(&scan, access, interval.start, BackwardScanDirection);
+	if (touched.after)
+		join_neighbours(&scan, access, interval.end, ForwardScanDirection);
+	catalog_end(&scan);
+	UnregisterSnapshot(snapshot);
 }
 
 /*
@@ -523,6 +603,7 @@ void
 coverage_add(const Access *access, TimeInterval interval)
 {
 	IntervalSet missing = {0};
+	Touched		touched;
 	int64		left = PG_INT64_MAX;	/* microseconds */
 	bool		skipped;
 
@@ -532,7 +613,7 @@ coverage_add(const Access *access, TimeInterval interval)
 
 		skipped = false;
 		left = 0;
-		find_missing(access, interval, &missing);
+		find_missing(access, interval, &missing, &touched);
 		for (size_t i = 0; i < missing.count; i++)
 			left += missing.items[i].end - missing.items[i].start;
 		/* What made us skip a piece is committed, and so is seen now. */
@@ -550,11 +631,8 @@ coverage_add(const Access *access, TimeInterval interval)
 		}
 	} while (skipped);
 
-	if (!IsolationUsesXactSnapshot())
-	{
-		join_neighbours(access, interval.start, BackwardScanDirection);
-		join_neighbours(access, interval.end, ForwardScanDirection);
-	}
+	if ((touched.before || touched.after) && !IsolationUsesXactSnapshot())
+		join_around(access, interval, touched);
 }
 
 /*
@@ -657,8 +735,7 @@ fill_piece(void *arg, size_t n, Datum *values, bool *nulls)
 /*
  * Cut out of a span what is lost of it.  What is put back lies within what was
  * deleted a moment ago, and nobody else can add to the provider: so nothing
- * can overlap it, and the exclusion constraint need not look.  It would look at
- * all that was cut before in this transaction.
+ * can overlap it.
  */
 static void
 cut_span(const Access *access, TimeInterval span, const IntervalSet *lost)
@@ -676,7 +753,8 @@ cut_span(const Access *access, TimeInterval span, const IntervalSet *lost)
 	interval_set_intersect(&whole, lost, &cut);
 	if (cut.count == 0)
 		return;
-	param_provider(&parameters, access);
+	param_int4(&parameters, access->source_id);
+	param_int4(&parameters, access->provider_id);
 	param_time(&parameters, span.start);
 	statement_run(&delete_span, &parameters);
 	interval_set_subtract(&whole, lost, &rest);

@@ -91,14 +91,39 @@ effective_lock(int32 provider_id)
 	return effective_text(result_datum(0, 1));
 }
 
-static int
-by_provider_id(const ListCell *a, const ListCell *b)
+/*
+ * The same of a range as it lies in its row.  That of most providers has no
+ * bounds, which the last byte of a range tells without a copy of it.
+ */
+static bool
+read_effective(Datum range, TimeInterval *effective)
 {
-	int32		x = ((EffectiveProvider *) lfirst(a))->provider_id;
-	int32		y = ((EffectiveProvider *) lfirst(b))->provider_id;
+	struct varlena *packed = PG_DETOAST_DATUM_PACKED(range);
+	char		flags = VARDATA_ANY(packed)[VARSIZE_ANY_EXHDR(packed) - 1];
 
-	return x < y ? -1 : x > y;
+	if ((flags & (RANGE_EMPTY | RANGE_LB_INF | RANGE_UB_INF)) ==
+		(RANGE_LB_INF | RANGE_UB_INF))
+	{
+		*effective = (TimeInterval) {INTERVAL_MIN, INTERVAL_MAX};
+		return true;
+	}
+	return range_to_interval(DatumGetRangeTypeP(range), effective);
 }
+
+static int32
+cell_provider_id(const ListCell *cell)
+{
+	return ((const EffectiveProvider *) lfirst(cell))->provider_id;
+}
+
+#define ST_SORT sort_by_provider_id
+#define ST_ELEMENT_TYPE ListCell
+#define ST_COMPARE(a, b) \
+	((cell_provider_id(a) > cell_provider_id(b)) - \
+	 (cell_provider_id(a) < cell_provider_id(b)))
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /*
  * The providers of a source, with the time that each has to supply (clipped to
@@ -123,7 +148,7 @@ effective_providers(int32 source_id, TimeInterval window, bool all,
 		TimeInterval asked;
 		bool		is_asked;
 
-		is_asked = range_to_interval(DatumGetRangeTypeP(effective), &asked) &&
+		is_asked = read_effective(effective, &asked) &&
 			interval_overlaps(asked, window);
 		if (!is_asked && !all)
 			continue;
@@ -140,6 +165,7 @@ effective_providers(int32 source_id, TimeInterval window, bool all,
 		providers = lappend(providers, provider);
 	}
 	catalog_end(&scan);
-	list_sort(providers, by_provider_id);
+	if (providers != NIL)
+		sort_by_provider_id(providers->elements, list_length(providers));
 	return providers;
 }

@@ -21,6 +21,8 @@ typedef enum NotifyLevel
 
 extern int	notify_level;
 
+extern void define_notify(void);
+
 /* What a partition was before an event: partreg.event.state_before */
 typedef enum StateBefore
 {

@@ -7,8 +7,12 @@
  * itself; so this does what the executor does to a single row, by the functions
  * with which PostgreSQL applies changes of logical replication: constraints,
  * indexes (with their waits for others that insert the same key) and triggers
- * are looked after.  row_try_insert() looks after the indexes alone, and
- * row_insert_many() after them without exclusion constraints.
+ * are looked after.  row_try_insert() and row_insert_many() look after the
+ * indexes alone.
+ *
+ * No exclusion constraint is looked at: whoever writes spans, which have the
+ * only one, knows that nothing is in the way, or finds out more cheaply
+ * (coverage.c).
  *
  * Each write ends with a CommandCounterIncrement, so that the snapshots taken
  * after it see it.
@@ -90,6 +94,19 @@ row_lock(CatalogScan *scan, LockTupleMode mode)
 	return row_lock_told(scan, mode, NULL);
 }
 
+/*
+ * Lock a version of a row, found by such a scan, if nobody has changed it since
+ * and nobody has to be waited for.
+ */
+bool
+row_lock_at_once(CatalogScan *scan, ItemPointer tid, LockTupleMode mode)
+{
+	ItemPointerData found = *tid;
+
+	return try_lock(scan, &found, mode, LockWaitSkip) == TM_Ok &&
+		ItemPointerEquals(&scan->slot->tts_tid, tid);
+}
+
 /* A table with its indexes, to be written to */
 typedef struct Target
 {
@@ -99,14 +116,18 @@ typedef struct Target
 	TupleTableSlot *slot;
 } Target;
 
+/* Who only deletes needs no index. */
 static void
-open_target(CatalogIndex which, bool speculative, Target *target)
+open_target(CatalogIndex which, bool deletes, Target *target)
 {
 	target->table = catalog_open_table(which, RowExclusiveLock);
 	target->estate = CreateExecutorState();
 	target->relation = makeNode(ResultRelInfo);
 	InitResultRelInfo(target->relation, target->table, 0, NULL, 0);
-	ExecOpenIndices(target->relation, speculative);
+	if (!deletes)
+		ExecOpenIndices(target->relation, false);
+	for (int i = 0; i < target->relation->ri_NumIndices; i++)
+		target->relation->ri_IndexRelationInfo[i]->ii_ExclusionOps = NULL;
 	target->slot = MakeSingleTupleTableSlot(RelationGetDescr(target->table),
 											&TTSOpsVirtual);
 }
@@ -146,31 +167,81 @@ row_insert(CatalogIndex which, const Datum *values, const bool *nulls)
 }
 
 /*
- * Insert a row, unless a unique or exclusion constraint of its table forbids
- * it; false: what forbids it is committed, or our own.  Waits for open
- * transactions that have inserted such a row.
+ * Is something in the way of the row that was just inserted?  Of two who have
+ * both inserted speculatively the older one waits for the other to give way: if
+ * both did, they could do so for ever.
+ */
+static bool
+has_rival(RivalFinder find_rival, const void *arg, ItemPointer own)
+{
+	SnapshotData dirty;
+
+	InitDirtySnapshot(dirty);
+	while (find_rival(arg, own, &dirty))
+	{
+		if (dirty.speculativeToken == 0 ||
+			!TransactionIdPrecedes(GetCurrentTransactionId(), dirty.xmin))
+			return true;
+		SpeculativeInsertionWait(dirty.xmin, dirty.speculativeToken);
+	}
+	return false;
+}
+
+/*
+ * Is there something in the way of a row?  Who is inserting or deleting it is
+ * waited for, until that is certain.
+ */
+static bool
+rival_stays(RivalFinder find_rival, const void *arg)
+{
+	ItemPointerData none;
+	SnapshotData dirty;
+
+	ItemPointerSetInvalid(&none);
+	InitDirtySnapshot(dirty);
+	while (find_rival(arg, &none, &dirty))
+	{
+		TransactionId other = TransactionIdIsValid(dirty.xmin) ? dirty.xmin
+			: dirty.xmax;
+
+		if (dirty.speculativeToken != 0)
+			SpeculativeInsertionWait(other, dirty.speculativeToken);
+		else if (TransactionIdIsValid(other))
+			XactLockTableWait(other, NULL, NULL, XLTW_None);
+		else
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Insert a row, unless `find_rival` finds one that must not be beside it; false:
+ * that one is committed, or our own.  Waits for open transactions that have
+ * inserted or deleted such a row.
  *
- * This is INSERT ... ON CONFLICT DO NOTHING for those who know that there is
- * hardly ever a conflict: the executor looks for one, inserts, and looks
- * again, as only the second look is conclusive.  Here the first is left out,
- * and made where the second has found something.  No constraint but the
- * indexes' is looked at.
+ * This is what the executor does for INSERT ... ON CONFLICT DO NOTHING: insert
+ * speculatively, look, and take back.  Whoever inserts a rival at the same time
+ * does the same, and of two who look after both have inserted at least one
+ * sees the other.  The look comes after all indexes have the row, so it may go
+ * by any of them.  (The executor looks before as well, which is not worth it
+ * where there hardly ever is a rival.)  A row that is equal in a unique key is
+ * a rival, and no other constraint is looked at.
  */
 bool
-row_try_insert(CatalogIndex which, const Datum *values, const bool *nulls)
+row_try_insert(CatalogIndex which, const Datum *values, const bool *nulls,
+			   RivalFinder find_rival, const void *arg)
 {
 	TransactionId xid = GetCurrentTransactionId();
 	Target		target;
-	ItemPointerData conflicting;
-	bool		conflict;
+	bool		inserted;
 
-	open_target(which, true, &target);
+	open_target(which, false, &target);
 	fill_slot(target.slot, values, nulls);
 	do
 	{
 		uint32		token = SpeculativeInsertionLockAcquire(xid);
+		bool		conflict = false;
 
-		conflict = false;
 		CHECK_FOR_INTERRUPTS();
 		ResetPerTupleExprContext(target.estate);
 		table_tuple_insert_speculative(target.table, target.slot,
@@ -178,16 +249,14 @@ row_try_insert(CatalogIndex which, const Datum *values, const bool *nulls)
 									   token);
 		insert_index_tuples_compat(target.relation, target.slot,
 								   target.estate, &conflict);
+		inserted = !has_rival(find_rival, arg, &target.slot->tts_tid) &&
+			!conflict;
 		table_tuple_complete_speculative(target.table, target.slot, token,
-										 !conflict);
+										 inserted);
 		SpeculativeInsertionLockRelease(xid);
-
-		/* What is in the way may be gone again: wait until that is certain. */
-	} while (conflict &&
-			 check_index_constraints_compat(target.relation, target.slot,
-											target.estate, &conflicting));
+	} while (!inserted && !rival_stays(find_rival, arg));
 	close_target(&target);
-	return !conflict;
+	return inserted;
 }
 
 /*
@@ -200,12 +269,13 @@ row_insert_many(CatalogIndex which, size_t count, RowFiller fill, void *arg)
 {
 	TupleTableSlot *slots[ROWS_AT_ONCE];
 	int			n_slots = Min(count, ROWS_AT_ONCE);
-	BulkInsertState state = GetBulkInsertState();
+	BulkInsertState state = NULL;
 	Target		target;
 
+	/* A ring of buffers of their own is for those who fill many. */
+	if (count > ROWS_AT_ONCE)
+		state = GetBulkInsertState();
 	open_target(which, false, &target);
-	for (int i = 0; i < target.relation->ri_NumIndices; i++)
-		target.relation->ri_IndexRelationInfo[i]->ii_ExclusionOps = NULL;
 	for (int i = 0; i < n_slots; i++)
 		slots[i] = table_slot_create(target.table, NULL);
 	for (size_t done = 0; done < count;)
@@ -231,7 +301,8 @@ row_insert_many(CatalogIndex which, size_t count, RowFiller fill, void *arg)
 	}
 	for (int i = 0; i < n_slots; i++)
 		ExecDropSingleTupleTableSlot(slots[i]);
-	FreeBulkInsertState(state);
+	if (state != NULL)
+		FreeBulkInsertState(state);
 	close_target(&target);
 }
 
@@ -263,7 +334,7 @@ row_delete_many(CatalogIndex which, const ItemPointerData *tids, size_t count)
 {
 	Target		target;
 
-	open_target(which, false, &target);
+	open_target(which, true, &target);
 	for (size_t i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -72,6 +72,8 @@ has_failed(const Source *source, TimeInterval window, Snapshot snapshot)
 	LockRow		lock;
 	bool		failed = false;
 
+	if (source_has_no_locks(source, snapshot))
+		return false;
 	overlap_begin(&overlap, LOCK_BY_KEY, source_lock_classes(source), snapshot);
 	overlap_seek(&overlap, source->id, window);
 	while (!failed && overlap_next(&overlap))

@@ -27,6 +27,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "condition.h"
+#include "history.h"
 #include "write.h"
 
 /* How often to look whether the call is waiting, in milliseconds */
@@ -130,6 +131,7 @@ write_begin(const char *function)
 	PreventCommandDuringRecovery(function);
 	catalog_check_version();
 
+	define_notify();
 	watch_transactions();
 	call_nest_level = GetCurrentTransactionNestLevel();
 	if (LockTimeout > 0)

@@ -177,13 +177,42 @@ EOT
 my $plain = connect_to($node, user => 'plain');
 is($plain->query("SET partreg.notify = 'off'")->{error}, undef,
 	'before the library is loaded anybody can set the name');
+$plain->value('SELECT partreg.check_readiness($1, $2)', 'some.source', $noon);
+is($plain->query("SET partreg.notify = 'off'")->{error}, undef, 'and before the first call that writes');
 is(let_through($plain), 'lock unlock', 'to no effect');
-is($plain->value('SHOW partreg.notify'), 'all', 'the setting is dropped when the library is loaded');
+is($plain->value('SHOW partreg.notify'), 'all', 'that call defines the setting, and what was set is dropped');
 fails_with($plain, '42501', 'nobody but a superuser switches it', "SET partreg.notify = 'off'");
 fails_with(connect_to($node, user => 'plain'), '42501', 'nor for all of his sessions',
 	"ALTER ROLE plain SET partreg.notify = 'off'");
 
 is(let_through(connect_to($node, user => 'quiet')), 'unlock', 'ALTER ROLE ... SET by a superuser holds');
+my $fresh = connect_to($node);
+$fresh->run("BEGIN; SET LOCAL partreg.notify = 'off'");
+is(let_through($fresh), '', 'so does SET LOCAL of one, before the first call that writes');
+$fresh->run('COMMIT');
+is($fresh->value('SHOW partreg.notify'), 'all', 'until the end of the transaction');
+$fresh = connect_to($node);
+$fresh->run("LOAD 'partition_registry'");
+is($fresh->value('SHOW partreg.notify'), 'all', 'LOAD defines the setting');
+fails_with($fresh, '42602', 'and no other of the prefix can be set', 'SET partreg.notfy = 1');
+
+# A worker that knew the setting would refuse what its leader hands over.
+$writer->run(<<'EOT');
+CREATE TABLE many AS
+	SELECT tstzrange(to_timestamp(2 * n), to_timestamp(2 * n + 1)) AS during FROM generate_series(1, 20000) n;
+ANALYZE many;
+GRANT SELECT ON many TO plain;
+EOT
+$fresh = connect_to($node, user => 'plain');
+$fresh->run(<<'EOT');
+SET partreg.notify = 'off';
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+EOT
+my $in_parallel = 'SELECT partreg.coalesce_ranges(during) IS NOT NULL FROM many';
+is($fresh->query($in_parallel)->{error}, undef, 'what a session may not set is no hindrance to parallel workers');
+like($fresh->value("EXPLAIN (FORMAT JSON) $in_parallel"), qr/"Workers Planned": [1-9]/, 'of which there are some');
 $writer->run("ALTER DATABASE postgres SET partreg.notify = 'off'");
 is(let_through(connect_to($node, user => 'plain')), '', 'so does ALTER DATABASE ... SET');
 is(let_through(connect_to($node, user => 'quiet')), 'unlock', 'and the role wins over the database');
