@@ -176,12 +176,14 @@ no_crash()
 }
 
 # tap FILE
+#
+# TESTDIR is for modules of 15 below a server from 16 on (packaged_postgres).
 tap()
 {
 	local file=$1 status=0 ok bad skip
 
 	begin "${file#"$src"/}"
-	run in_src make -s installcheck REGRESS= ISOLATION= \
+	run in_src TESTDIR="$src" make -s installcheck REGRESS= ISOLATION= \
 		PROVE_TESTS="${file#"$src"/}" PROVE_FLAGS=--verbose >"$LOG" 2>&1 || status=$?
 	skip=$(matches '^ok .*# [Ss][Kk][Ii][Pp]| \.\. skipped: ' "$LOG")
 	ok=$(($(matches '^ok ' "$LOG") - $(matches '^ok .*# [Ss][Kk][Ii][Pp]' "$LOG")))
