@@ -100,6 +100,48 @@ packaged_postgres()
 		as_pg cp -R "$(dirname "$("$PG_CONFIG" --pgxs)")/../test/perl" "$2/lib/pgxs/src/test"
 )
 
+# The first of the machine's Debian mirrors that is not for security alone.
+mirror()
+{
+	# shellcheck disable=SC2016
+	apt-get indextargets --format '$(REPO_URI)' \
+		'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1
+}
+
+# postgres_source DIR [SUITE]
+#
+# Unpack PostgreSQL's source in DIR: from where this machine gets its packages,
+# the newest that is there; or from a suite of Debian.  Nothing of the machine's
+# own lists is changed.
+postgres_source()
+{
+	local lists=$1.lists apt file version
+
+	as_pg mkdir -p "$1" "$lists/parts" "$lists/state/lists/partial" "$lists/cache/archives/partial"
+	apt=(-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$lists/parts"
+		-o Dir::State="$lists/state" -o Dir::State::Status=/var/lib/dpkg/status
+		-o Dir::Cache="$lists/cache" -o Acquire::Retries=3)
+	if [[ -n ${2:-} ]]; then
+		echo "deb-src $(mirror) $2 main" | as_pg tee "$lists/parts/suite.list" >/dev/null
+	else
+		for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources}; do
+			[[ -e $file ]] || continue
+			sed 's/^deb[[:space:]]/deb-src /; s/^Types:.*/Types: deb-src/' "$file" |
+				as_pg tee "$lists/parts/$(basename "$file")" >/dev/null
+		done
+	fi
+	run as_pg apt-get "${apt[@]}" -q update
+	for version in $(as_pg apt-cache "${apt[@]}" showsrc --only-source "postgresql-$PG_MAJOR" |
+		sed -n 's/^Version: //p' | sort -rV); do
+		if run as_pg env -C "$lists" apt-get "${apt[@]}" -q source --download-only --tar-only \
+			"postgresql-$PG_MAJOR=$version"; then
+			as_pg sh -c "tar -C '$1' --strip-components=1 -xf '$lists'/postgresql-*.orig.tar.*"
+			return
+		fi
+	done
+	return 1
+}
+
 # The flags for warnings as errors.
 #
 # Named as system headers, PostgreSQL's own are not warned about.  The three
