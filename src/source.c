@@ -139,12 +139,13 @@ static bool
 visit(CatalogIndex which, const Place *place, Snapshot snapshot,
 	  HeapTuple tuple)
 {
-	OffsetNumber offset = ItemPointerGetOffsetNumber(&place->tid);
+	OffsetNumber offset;
 	Page		page;
 	ItemId		item;
 
 	if (!BufferIsValid(place->buffer) || IsolationIsSerializable())
 		return false;
+	offset = ItemPointerGetOffsetNumber(&place->tid);
 	tuple->t_self = place->tid;
 	tuple->t_tableOid = catalog_lock_again(which, place->generation);
 	if (!OidIsValid(tuple->t_tableOid) ||
