@@ -344,9 +344,13 @@ source_hinted_span_holds(const Source *source, TimeInterval window,
 	return holds;
 }
 
-/* Keep where the span is that a scan of COVERAGE_BY_KEY has come to. */
+/*
+ * Keep where the span is that a scan of COVERAGE_BY_KEY has come to.  One that
+ * has looked at very many is at its end, and at none.
+ */
 void
 source_hint_span(const Source *source, const CatalogScan *scan)
 {
-	source->hints->span = place_of(scan, scan->scan->xs_heaptid);
+	if (scan->at_entry)
+		source->hints->span = place_of(scan, scan->scan->xs_heaptid);
 }
