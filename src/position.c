@@ -235,7 +235,7 @@ position_sees(const Position *position, int64 id, uint64 xid,
 static void
 append_number(StringInfo text, char separator, uint64 number)
 {
-	appendStringInfo(text, "%c%" INT64_MODIFIER "x", separator, number);
+	appendStringInfo(text, "%c%llx", separator, (unsigned long long) number);
 }
 
 static void

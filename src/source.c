@@ -139,12 +139,13 @@ static bool
 visit(CatalogIndex which, const Place *place, Snapshot snapshot,
 	  HeapTuple tuple)
 {
-	OffsetNumber offset = ItemPointerGetOffsetNumber(&place->tid);
+	OffsetNumber offset;
 	Page		page;
 	ItemId		item;
 
 	if (!BufferIsValid(place->buffer) || IsolationIsSerializable())
 		return false;
+	offset = ItemPointerGetOffsetNumber(&place->tid);
 	tuple->t_self = place->tid;
 	tuple->t_tableOid = catalog_lock_again(which, place->generation);
 	if (!OidIsValid(tuple->t_tableOid) ||
@@ -343,9 +344,13 @@ source_hinted_span_holds(const Source *source, TimeInterval window,
 	return holds;
 }
 
-/* Keep where the span is that a scan of COVERAGE_BY_KEY has come to. */
+/*
+ * Keep where the span is that a scan of COVERAGE_BY_KEY has come to.  One that
+ * has looked at very many is at its end, and at none.
+ */
 void
 source_hint_span(const Source *source, const CatalogScan *scan)
 {
-	source->hints->span = place_of(scan, scan->scan->xs_heaptid);
+	if (scan->at_entry)
+		source->hints->span = place_of(scan, scan->scan->xs_heaptid);
 }

@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "argument.h"
 #include "catalog.h"

@@ -38,6 +38,7 @@
 #include "utils/rangetypes.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "argument.h"
 #include "catalog.h"

@@ -33,6 +33,7 @@
 #include "utils/timestamp.h"
 
 #include "argument.h"
+#include "compat.h"
 #include "condition.h"
 #include "explain.h"
 #include "lockrow.h"
@@ -200,6 +201,8 @@ wait_until_ready(PG_FUNCTION_ARGS)
 		if (ready)
 			break;
 		SPI_commit();
+		if (!more_notifications_wake())
+			poll = Min(poll, DEFAULT_POLL);
 		sleep_until_poll(Min(poll, left));
 	}
 	SPI_finish();

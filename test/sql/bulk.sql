@@ -229,19 +229,19 @@ SET client_min_messages = warning;
 SELECT partreg.register_partitions('bulk memory', 'one', :'one_range', '1 minute', :'memory_token') = :one_count AS all_of_them;
 SELECT public.regress_peak() AS one \gset
 SELECT partreg.register_partitions('bulk memory', 'five', :'five_range', '1 minute', :'memory_token') = :five_count AS all_of_them;
-SELECT public.regress_peak() - :one < 3000 AS bounded;
+SELECT public.regress_peak() - :one < 4000 AS bounded;
 \c -
 SET client_min_messages = warning;
 SELECT partreg.lock_partitions('bulk memory', 'one', :'one_range', :'memory_token') = :one_count AS all_of_them;
 SELECT public.regress_peak() AS one \gset
 SELECT partreg.lock_partitions('bulk memory', 'five', :'five_range', :'memory_token') = :five_count AS all_of_them;
-SELECT public.regress_peak() - :one < 3000 AS bounded;
+SELECT public.regress_peak() - :one < 4000 AS bounded;
 \c -
 SET client_min_messages = warning;
 SELECT partreg.unlock_partitions('bulk memory', 'one', :'one_range', :'memory_token') = :one_count AS all_of_them;
 SELECT public.regress_peak() AS one \gset
 SELECT partreg.unlock_partitions('bulk memory', 'five', :'five_range', :'memory_token') = :five_count AS all_of_them;
-SELECT public.regress_peak() - :one < 3000 AS bounded;
+SELECT public.regress_peak() - :one < 4000 AS bounded;
 SELECT partreg.drop_source('bulk memory', :'memory_token');
 DROP FUNCTION public.regress_peak;
 

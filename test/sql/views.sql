@@ -57,7 +57,8 @@ SET SESSION AUTHORIZATION regress_views_reader;
 -- privileges: who has which level.
 SELECT grantee, level FROM partreg.privileges WHERE grantee LIKE 'regress_views%' ORDER BY 1;
 
--- A question about one provider, or one partition, reads no more than that.
+-- A question about one provider, or one partition, reads no more than that.  (Of
+-- the few rows of source either index will do.)
 RESET SESSION AUTHORIZATION;
 SET enable_seqscan = off;
 SET jit = off;
@@ -67,7 +68,7 @@ DECLARE
 BEGIN
     FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
         IF line ~ 'Scan' THEN
-            RETURN NEXT regexp_replace(line, '^[ ->]+', '');
+            RETURN NEXT regexp_replace(regexp_replace(line, '^[ ->]+', ''), 'source_(name_key|pkey) on source', 'an index on source');
         END IF;
     END LOOP;
 END

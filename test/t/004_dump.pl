@@ -8,7 +8,7 @@ use lib $FindBin::RealBin;
 
 use Cwd;
 use PostgreSQL::Test::Utils;
-use Registry;
+use Registry qw(:DEFAULT partition_call);
 use Test::More;
 
 my $old = new_registry(
@@ -16,53 +16,12 @@ my $old = new_registry(
 	init => [ allows_streaming => 'logical' ],
 	conf => 'shared_buffers = 16MB');
 my $client = connect_to($old);
-my ($source_token, $p_token) = source_and_provider($client, 's', 'p');
-my $q_token = $client->value("SELECT partreg.register_provider('q', \$1, 'pg_monitor', '[2024-01-01,)')", $source_token);
+my ($source_token, $p_token, $q_token, $rotated) = fill_registry($client);
 my $tmp = $PostgreSQL::Test::Utils::tmp_check;
-
-sub partition_call
-{
-	my ($on, $call, $provider, $hour, $token) = @_;
-
-	return $on->value("SELECT partreg.${call}_partition('s', \$1, \$2, \$3)", $provider, hour($hour), $token);
-}
-
-# Something in every table, every state, every kind of grant.
-$client->run(<<'EOT');
-CREATE ROLE reading;
-CREATE ROLE writing;
-CREATE ROLE managing;
-SELECT partreg.grant_privileges('reading', 'reader');
-SELECT partreg.grant_privileges('writing', 'writer');
-SELECT partreg.grant_privileges('managing', 'admin');
-CREATE ROLE backing_up LOGIN IN ROLE pg_read_all_data;
-ALTER DATABASE postgres SET partreg.notify = 'ready';
-ALTER ROLE writing SET partreg.notify = 'off';
-EOT
-partition_call($client, 'register', 'p', $_, $p_token) for 0 .. 19;
-partition_call($client, 'unlock', 'p', $_, $p_token) for 0 .. 17;
-partition_call($client, 'lock', 'p', 5, $p_token);
-partition_call($client, 'register', 'q', 5, $q_token);
-partition_call($client, 'fail', 'q', 5, $q_token);
-$client->rows("SELECT partreg.retire_partition('s', 'p', \$1, \$2)", hour(17), $p_token);
-$client->rows("SELECT partreg.set_readiness_rule('s', 'all', \$1)", $source_token);
-my $rotated = $client->value("SELECT partreg.rotate_access_token('s', 'p', \$1, '1 day')", $p_token);
-$client->rows("SELECT partreg.register_source('gone', 'owner')");
 
 # What the OID of a role meant is lost on the way.
 my $by_name_only = 'the trusted role pg_monitor of provider q goes by name only: '
   . 'set_trusted_role() binds it to the role that has the name now';
-
-# All of it, as a database is left with.
-sub state_of
-{
-	my ($on) = @_;
-
-	return {
-		rows => rows_of_tables($on),
-		objects => extension_objects($on),
-		answers => [ map { my $n = $_; map { answers($on, 's', hour($n, $_)) } 1, 4 } 0 .. 19 ] };
-}
 
 my $before = state_of($client);
 

@@ -330,7 +330,8 @@ $at_subscriber->run('GRANT INSERT ON partreg.event TO nobody');
 fails_with($at_subscriber, '55000', 'who may write', 'SELECT partreg.feed_position()');
 $at_subscriber->run('REVOKE INSERT ON partreg.event FROM nobody; GRANT ' . getpwuid($>) . ' TO nobody; ALTER ROLE nobody NOINHERIT');
 fails_with($at_subscriber, '55000', 'or may become the owner', 'SELECT partreg.feed_position()');
-$at_subscriber->run('DROP SUBSCRIPTION other; DROP ROLE nobody');
+# From 16 on, one without a password is not dropped while somebody else owns it.
+$at_subscriber->run('ALTER ROLE nobody SUPERUSER; DROP SUBSCRIPTION other; DROP ROLE nobody');
 $subscriber->stop;
 
 note 'Promotion, twice';

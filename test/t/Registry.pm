@@ -19,15 +19,18 @@ use Test::More;
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(new_registry connect_to hour day fails_with eventually source_and_provider
-  questions answers extension_objects rows_of_tables);
+  fill_registry state_of questions answers extension_objects rows_of_tables);
+our @EXPORT_OK = qw(partition_call);
 
 # A new cluster, running, with the extension in the database postgres.
 #   init => [...]	arguments for PostgreSQL::Test::Cluster::init
 #   conf => '...'	lines for postgresql.conf
+#   bare => 1	without the extension
+#   at => '...'	of the PostgreSQL in this folder
 sub new_registry
 {
 	my ($name, %option) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = PostgreSQL::Test::Cluster->new($name, $option{at} ? (install_path => $option{at}) : ());
 
 	$node->init(extra => ['--encoding=UTF8'], @{ $option{init} || [] });
 	$node->append_conf('postgresql.conf', "log_statement = none\nmax_connections = 50\nautovacuum_naptime = 5s");
@@ -47,6 +50,56 @@ sub source_and_provider
 	  $client->value('SELECT partreg.register_provider($1, $2)', $provider, $source_token);
 
 	return ($source_token, $provider_token);
+}
+
+# A call of register, unlock, lock, fail for an hour of the source s.
+sub partition_call
+{
+	my ($client, $call, $provider, $hour, $token) = @_;
+
+	return $client->value("SELECT partreg.${call}_partition('s', \$1, \$2, \$3)", $provider, hour($hour), $token);
+}
+
+# Something in every table, every state, every kind of grant; returns tokens of
+# the source s, of its provider p, of its provider q, and of p after a rotation.
+sub fill_registry
+{
+	my ($client) = @_;
+	my ($source_token, $p_token) = source_and_provider($client, 's', 'p');
+	my $q_token = $client->value("SELECT partreg.register_provider('q', \$1, 'pg_monitor', '[2024-01-01,)')", $source_token);
+
+	$client->run(<<'EOT');
+CREATE ROLE reading;
+CREATE ROLE writing;
+CREATE ROLE managing;
+SELECT partreg.grant_privileges('reading', 'reader');
+SELECT partreg.grant_privileges('writing', 'writer');
+SELECT partreg.grant_privileges('managing', 'admin');
+CREATE ROLE backing_up LOGIN IN ROLE pg_read_all_data;
+ALTER DATABASE postgres SET partreg.notify = 'ready';
+ALTER ROLE writing SET partreg.notify = 'off';
+EOT
+	partition_call($client, 'register', 'p', $_, $p_token) for 0 .. 19;
+	partition_call($client, 'unlock', 'p', $_, $p_token) for 0 .. 17;
+	partition_call($client, 'lock', 'p', 5, $p_token);
+	partition_call($client, 'register', 'q', 5, $q_token);
+	partition_call($client, 'fail', 'q', 5, $q_token);
+	$client->rows("SELECT partreg.retire_partition('s', 'p', \$1, \$2)", hour(17), $p_token);
+	$client->rows("SELECT partreg.set_readiness_rule('s', 'all', \$1)", $source_token);
+	my $rotated = $client->value("SELECT partreg.rotate_access_token('s', 'p', \$1, '1 day')", $p_token);
+	$client->rows("SELECT partreg.register_source('gone', 'owner')");
+	return ($source_token, $p_token, $q_token, $rotated);
+}
+
+# All of it, as a database is left with.
+sub state_of
+{
+	my ($client) = @_;
+
+	return {
+		rows => rows_of_tables($client),
+		objects => extension_objects($client),
+		answers => [ map { my $n = $_; map { answers($client, 's', hour($n, $_)) } 1, 4 } 0 .. 19 ] };
 }
 
 # The n-th hour, or day, of a test.
