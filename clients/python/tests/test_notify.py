@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -15,6 +15,15 @@ from conftest import Place
 from test_cli import partreg, start
 
 Connection = psycopg.Connection[tuple[object, ...]]
+
+
+def wait_for(done: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    for _ in range(100):
+        if done():
+            return
+        assert process.poll() is None
+        time.sleep(0.1)
+    raise AssertionError("it never came")
 
 
 @contextlib.contextmanager
@@ -28,11 +37,7 @@ def follower(place: Place, *words: str, **env: str) -> Iterator[subprocess.Popen
         file = Path(words[words.index("--position-file") + 1])
     process = start(place, "notify", *words, **env)
     try:
-        for _ in range(100):
-            if file.exists():
-                break
-            assert process.poll() is None
-            time.sleep(0.1)
+        wait_for(file.exists, process)
         yield process
     finally:
         process.kill()
@@ -212,8 +217,7 @@ def test_history_is_gone(place: Place, tmp_path: Path) -> None:
         writing.execute("SELECT partreg.purge_history(clock_timestamp())")
         old = file.read_text()
         with follower(place, *words) as process:
-            while file.read_text() == old:
-                time.sleep(0.1)
+            wait_for(lambda: file.read_text() != old, process)
             unlock_hour(writing, place, 0)
             assert len(unlocked(heard(listening))) == 1
             process.send_signal(signal.SIGTERM)
