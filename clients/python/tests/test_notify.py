@@ -18,7 +18,7 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 
 def wait_for(done: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    for _ in range(100):
+    for _ in range(300):
         if done():
             return
         assert process.poll() is None
@@ -26,16 +26,16 @@ def wait_for(done: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     raise AssertionError("it never came")
 
 
+def position_of(place: Place) -> Path:
+    """The follower's file"""
+    return place.token_file.with_name("position")
+
+
 @contextlib.contextmanager
-def follower(place: Place, *words: str, **env: str) -> Iterator[subprocess.Popen[str]]:
-    """One that has begun, and is ended at the end."""
-    file = Path(place.token_file).with_name("begun")
-    if "--position-file" not in words:
-        words = (*words, "--position-file", str(file))
-        file.unlink(missing_ok=True)
-    else:
-        file = Path(words[words.index("--position-file") + 1])
-    process = start(place, "notify", *words, **env)
+def follower(place: Place, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """One that knows its position, and is killed at the end."""
+    file = position_of(place)
+    process = start(place, "notify", "--position-file", str(file), *words)
     try:
         wait_for(file.exists, process)
         yield process
@@ -59,12 +59,26 @@ def writer(place: Place, notify: str = "off") -> Iterator[Connection]:
         yield connection
 
 
-def heard(connection: Connection, quiet: float = 0.7) -> list[tuple[int, str]]:
-    """Who said what, until nobody has said anything for some time."""
+def heard(connection: Connection) -> list[tuple[int, str]]:
+    """Who said what, until nobody has said anything for half a second."""
     found = []
-    while said := list(connection.notifies(timeout=quiet, stop_after=1)):
+    while said := list(connection.notifies(timeout=0.5, stop_after=1)):
         found += [(notify.pid, notify.payload) for notify in said]
     return found
+
+
+def heard_all(
+    connection: Connection, place: Place, process: subprocess.Popen[str]
+) -> list[tuple[int, str]]:
+    """The same, once the follower has sent all there is."""
+
+    def sent() -> bool:
+        position = position_of(place).read_text().strip()
+        more = place.registry.call("SELECT count(*) FROM partreg.changes_since(%s, 1)", (position,))
+        return int(more) == 0
+
+    wait_for(sent, process)
+    return heard(connection)
 
 
 def register_hours(connection: Connection, place: Place, hours: int) -> None:
@@ -133,9 +147,13 @@ def walk(connection: Connection, place: Place) -> None:
 
 @pytest.mark.parametrize(("level", "words"), [("all", ()), ("ready", ("--ready",))])
 def test_payloads_are_the_server_s(place: Place, level: str, words: tuple[str, ...]) -> None:
-    with listener(place) as listening, follower(place, *words), writer(place, level) as writing:
+    with (
+        listener(place) as listening,
+        follower(place, *words) as process,
+        writer(place, level) as writing,
+    ):
         walk(writing, place)
-        said = heard(listening)
+        said = heard_all(listening, place, process)
         own = writing.info.backend_pid
         by_server = [payload for pid, payload in said if pid == own]
         by_follower = [payload for pid, payload in said if pid != own]
@@ -149,9 +167,13 @@ def test_payloads_are_the_server_s(place: Place, level: str, words: tuple[str, .
 
 
 def test_nothing_of_what_is_rolled_back(place: Place) -> None:
-    with listener(place) as listening, follower(place), writer(place) as writing:
+    with (
+        listener(place) as listening,
+        follower(place) as process,
+        writer(place) as writing,
+    ):
         register_hours(writing, place, 5)
-        heard(listening)
+        heard_all(listening, place, process)
         with contextlib.suppress(ZeroDivisionError), writing.transaction():
             unlock_hour(writing, place, 0)
             time.sleep(0.5)
@@ -161,27 +183,26 @@ def test_nothing_of_what_is_rolled_back(place: Place) -> None:
                 unlock_hour(writing, place, 1)
                 raise ZeroDivisionError
             unlock_hour(writing, place, 2)
-            assert unlocked(heard(listening)) == []
-        assert len(unlocked(heard(listening))) == 1
+            assert heard(listening) == []
+        assert len(unlocked(heard_all(listening, place, process))) == 1
 
 
-def test_killed_again_and_again(place: Place, tmp_path: Path) -> None:
-    words = ("--position-file", str(tmp_path / "position"))
+def test_killed_again_and_again(place: Place) -> None:
     with listener(place) as listening, writer(place) as writing:
-        with follower(place, *words):
+        with follower(place):
             register_hours(writing, place, 500)
-        said = []
         hours = itertools.count()
+        said = []
         for _ in range(3):
-            with follower(place, *words):
-                until = time.monotonic() + 1
-                while time.monotonic() < until:
-                    unlock_hour(writing, place, next(hours) % 500)
-                    said += heard(listening, 0.01)
+            with follower(place) as process:
+                said += heard_all(listening, place, process)
+                for _ in range(40):
+                    unlock_hour(writing, place, next(hours))
+                    time.sleep(0.02)
             # While nobody follows
             unlock_hour(writing, place, next(hours))
-        with follower(place, *words):
-            said += heard(listening)
+        with follower(place) as process:
+            said += heard_all(listening, place, process)
         written = writing.execute(
             "SELECT array_agg(event_id ORDER BY event_id) FROM partreg.events"
             " WHERE source_name = %s AND event = 'unlock'",
@@ -192,13 +213,17 @@ def test_killed_again_and_again(place: Place, tmp_path: Path) -> None:
 
 
 def test_connection_is_lost(place: Place) -> None:
-    with listener(place) as listening, writer(place) as writing, follower(place) as process:
+    with (
+        listener(place) as listening,
+        follower(place) as process,
+        writer(place) as writing,
+    ):
         register_hours(writing, place, 3)
-        ((pid, _),) = heard(listening)
+        ((pid, _),) = heard_all(listening, place, process)
         writing.execute("SELECT pg_terminate_backend(%s)", (pid,))
         for hour in range(3):
             unlock_hour(writing, place, hour)
-        assert len(unlocked(heard(listening, 3))) == 3
+        assert len(unlocked(heard_all(listening, place, process))) == 3
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=10)
         assert process.returncode == 0
@@ -207,19 +232,17 @@ def test_connection_is_lost(place: Place) -> None:
         assert ("it tries again in 1 s" in err or behind_pooler) and "Traceback" not in err
 
 
-def test_history_is_gone(place: Place, tmp_path: Path) -> None:
-    file = tmp_path / "position"
-    words = ("--position-file", str(file))
+def test_history_is_gone(place: Place) -> None:
     with listener(place) as listening, writer(place) as writing:
-        with follower(place, *words):
+        with follower(place):
             pass
         register_hours(writing, place, 1)
         writing.execute("SELECT partreg.purge_history(clock_timestamp())")
-        old = file.read_text()
-        with follower(place, *words) as process:
-            wait_for(lambda: file.read_text() != old, process)
+        old = position_of(place).read_text()
+        with follower(place) as process:
+            wait_for(lambda: position_of(place).read_text() != old, process)
             unlock_hour(writing, place, 0)
-            assert len(unlocked(heard(listening))) == 1
+            assert len(unlocked(heard_all(listening, place, process))) == 1
             process.send_signal(signal.SIGTERM)
             assert "it goes on from now" in process.communicate(timeout=10)[1]
 
@@ -233,9 +256,9 @@ def test_a_reader_may_and_others_may_not(place: Place) -> None:
             status, _, err = partreg(place, "notify", "--dsn", dsn)
             assert status == 5 and err.startswith("partreg: permission denied")
             owner.execute(f"SELECT partreg.grant_privileges('{role}', 'reader')")
-            with follower(place, "--dsn", dsn), writer(place) as writing:
+            with follower(place, "--dsn", dsn) as process, writer(place) as writing:
                 register_hours(writing, place, 1)
-                assert len(heard(listening)) == 1
+                assert len(heard_all(listening, place, process)) == 1
         finally:
             owner.execute(f"SELECT partreg.grant_privileges('{role}', 'none')")
             owner.execute(f"DROP ROLE {role}")
