@@ -695,31 +695,72 @@ def measure_writers(database):
            open_writer, "writers, a ninth")
 
 
-def measure_notifying(database):
-    """Writers of a source each, alone and many, that notify or do not; nobody listens."""
-    loads = {(clients, told): Load(database, NEXT + UNLOCK % ("'own' || :client_id", "'p'", "NULL"),
-                                   user=user, clients=clients, first=FIRST)
-             for clients in (1, 8, 32)
-             for told, user in (("off", "bench_writer"), ("all", "bench_notifier"))}
-    connection = connect(database)
-    for i in range(32):
-        supply(connection, "own%d" % i, "p", register(connection, "own%d" % i),
-               2 * MANY_WRITES * len(loads) * (WRITE_ROUNDS + 1) + 1, HOUR, unlock=False)
-    run(connection, "VACUUM ANALYZE")
-    connection.close()
+def start_follower(database):
+    """partreg notify, at work."""
+    position = FOLDER + "/position"
+    if os.path.exists(position):
+        os.unlink(position)
+    follower = subprocess.Popen([os.environ["PARTREG"], "notify", "--position-file", position,
+                                 "--dsn", "dbname=%s user=bench_reader" % database])
+    while not os.path.exists(position):
+        if follower.poll() is not None:
+            sys.exit("partreg notify has ended")
+        time.sleep(0.05)
+    return follower
 
-    done = 0
-    rounds = []
+
+def end_follower(follower, connection):
+    """End it when it has notified of all; how long did that take?"""
+    began = time.perf_counter()
+    while True:
+        with open(FOLDER + "/position") as file:
+            position = file.read().strip()
+        if not run(connection, "SELECT FROM partreg.changes_since(%s, 1)", position):
+            break
+        if time.perf_counter() - began > 10:
+            sys.exit("partreg notify does not keep up")
+        time.sleep(0.01)
+    follower.terminate()
+    if follower.wait() != 0:
+        sys.exit("partreg notify failed")
+    return time.perf_counter() - began
+
+
+def measure_notifying(database):
+    """Writers of a source each, alone and many, that notify, do not, or have it done; nobody listens."""
+    # The writes of a client, so that a slice lasts about as long for all
+    writes = {1: 4 * MANY_WRITES, 8: 4 * MANY_WRITES, 32: MANY_WRITES}
+    users = {"off": "bench_writer", "all": "bench_notifier", "followed": "bench_writer"}
+    connection = connect(database)
+    for clients, count in writes.items():
+        for i in range(clients):
+            source = "own%d_%d" % (clients, i)
+            supply(connection, source, "p", register(connection, source),
+                   len(users) * count * (WRITE_ROUNDS + 1) + 1, HOUR, unlock=False)
+    run(connection, "VACUUM ANALYZE")
+    loads = {(clients, told): Load(database,
+                                   NEXT + UNLOCK % ("'own%d_' || :client_id" % clients, "'p'", "NULL"),
+                                   user=user, clients=clients, first=FIRST)
+             for clients in writes for told, user in users.items()}
+
+    done = dict.fromkeys(writes, 0)
+    rounds, late = [], []
     for _ in range(WRITE_ROUNDS + 1):
         rounds.append({})
         for (clients, told), load in loads.items():
-            writes = MANY_WRITES * (4 if clients == 1 else 1)
-            rounds[-1][clients, told] = load.rate(writes, i=done)
-            done += writes
+            follower = start_follower(database) if told == "followed" else None
+            rounds[-1][clients, told] = load.rate(writes[clients], i=done[clients])
+            if follower:
+                late.append(end_follower(follower, connection))
+            done[clients] += writes[clients]
+    connection.close()
     rounds = rounds[1:]                     # The first one warms up.
-    for clients, goal in ((1, None), (8, "writers, notifying"), (32, "writers, notifying")):
-        figure("%d writer%s of different sources, notifications all" % (clients, "s"[:clients > 1]),
-               "off", [(rates[clients, "off"], rates[clients, "all"]) for rates in rounds], goal)
+    for told, name in (("all", "notifications all"), ("followed", "partreg notify for them")):
+        for clients, goal in ((1, None), (8, "writers, notifying"), (32, "writers, notifying")):
+            figure("%d writer%s of different sources, %s" % (clients, "s"[:clients > 1], name), "off",
+                   [(rates[clients, "off"], rates[clients, told]) for rates in rounds], goal)
+    state("partreg notify has told of all of a slice after", "%.2f s, at most %.2f s" % (
+        statistics.median(late), max(late)), "", None)
     for clients, goal in ((8, "8 writers"), (32, None)):
         figure("%d writers of different sources, notifications off" % clients, "one writer",
                [(rates[1, "off"], rates[clients, "off"]) for rates in rounds], goal)

@@ -210,3 +210,15 @@ def test_progress_on_a_terminal(place: Place) -> None:
     status, seen = on_terminal(place, "run", place.source, "cron", START, END, "--", "true")
     assert status == 0
     assert "partreg: locked by cron " in seen and seen.endswith("partreg: unlocked\r\n")
+
+
+def test_without_the_extra() -> None:
+    program = (
+        "import sys; sys.modules['typer'] = None;"
+        "from importlib.metadata import entry_points;"
+        "(partreg,) = entry_points(group='console_scripts', name='partreg'); partreg.load()()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("partreg: ") and "[cli]" in ended.stderr
+    assert ended.stderr.count("\n") == 1

@@ -402,6 +402,6 @@ def rotate(
 
 
 def main() -> None:
-    from . import cli_apply, cli_feed  # noqa: F401, their commands
+    from . import cli_apply, cli_feed, cli_notify  # noqa: F401, their commands
 
     app()

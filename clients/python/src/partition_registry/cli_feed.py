@@ -87,20 +87,20 @@ def watch(
         if since is None:
             since = registry.position()
         if position_file is not None:
-            _keep(since, position_file)
+            keep(since, position_file)
         with registry.changes(since, sources=sources or None, follow=not once) as changes:
             try:
                 for change in changes:
                     print(json.dumps(_event(change)) if as_json else _told(change), flush=True)
                     if position_file is not None and change.position is not None:
-                        _keep(change.position, position_file)
+                        keep(change.position, position_file)
             except KeyboardInterrupt:
                 pass
             if position_file is not None and changes.position is not None:
-                _keep(changes.position, position_file)
+                keep(changes.position, position_file)
 
 
-def _keep(position: str, file: Path) -> None:
+def keep(position: str, file: Path) -> None:
     """Replace what is in the file, or leave it as it was."""
     new = file.with_name(file.name + ".new")
     with new.open("w") as opened:

@@ -65,7 +65,7 @@ def exit_status() -> Iterator[None]:
     try:
         yield
     except (errors.RegistryError, CommandFailed, psycopg.Error, OSError) as error:
-        print(f"partreg: {printable(str(error)).strip()}", file=sys.stderr)
+        tell(str(error))
         raise typer.Exit(status_of(error)) from None
 
 
@@ -153,10 +153,14 @@ def printable(text: str) -> str:
     )
 
 
+def tell(text: str) -> None:
+    print(f"partreg: {printable(text).strip()}", file=sys.stderr, flush=True)
+
+
 def progress(text: str) -> None:
     """Tell a person who looks on; cron is not told."""
     if sys.stderr.isatty():
-        print(f"partreg: {printable(text)}", file=sys.stderr)
+        tell(text)
 
 
 def line(values: Iterable[Any]) -> str:
