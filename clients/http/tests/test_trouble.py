@@ -65,7 +65,7 @@ def test_the_database_goes_and_comes_under_load(
             time.sleep(1.5)
             cluster.stop(mode)
             stopped = time.monotonic()
-            time.sleep(10)
+            time.sleep(7)
             starting = time.monotonic()
             cluster.start()
             started = time.monotonic()

@@ -165,7 +165,9 @@ def test_keyboard(page: Page, url: str) -> None:
 def test_pointer(page: Page, url: str) -> None:
     """Dragging zooms to what was dragged over; hovering says what is there."""
     page.goto(url + ORDERS)
-    page.get_by_role("button", name="Show everything").click()  # 39 days
+    with page.expect_response("**/timeline.json?*end=1710115200000*"):
+        page.get_by_role("button", name="Show everything").click()  # 39 days
+    expect(page.locator("[aria-busy]")).to_have_count(0)
     bar = page.locator(".row.provider .bar").first
     expect(bar.locator("path.unlocked")).to_have_count(1)
     box = bar.bounding_box()
@@ -243,6 +245,7 @@ def test_looks(browser: Browser, url: str, scheme: Any, width: int) -> None:
 
 def test_empty_and_unreachable(page: Page, logs: Path) -> None:
     """No source yet; then the gateway goes away, and comes back."""
+    page.clock.install()
     with registry("partreg_page_empty") as sql:
         with gateway("partreg_page_empty", logs) as url:
             port = int(url.rpartition(":")[2].partition("/")[0])
@@ -251,13 +254,14 @@ def test_empty_and_unreachable(page: Page, logs: Path) -> None:
             register(sql, "the.first")
             expect(row(page, "the.first")).to_be_visible(timeout=4000)
         expect(page.locator("#status")).to_have_text("Looks every 15 seconds")
-        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-        expect(page.locator("#status")).to_contain_text("Not reached; as of", timeout=20000)
+        page.clock.fast_forward(15000)
+        expect(page.locator("#status")).to_contain_text("Not reached; as of")
         expect(row(page, "the.first")).to_be_visible()
         register(sql, "the.second")
         with gateway("partreg_page_empty", logs, port):
-            expect(row(page, "the.second")).to_be_visible(timeout=20000)
-            expect(page.locator("#status")).to_have_text("Live", timeout=20000)
+            page.clock.fast_forward(15000)
+            expect(row(page, "the.second")).to_be_visible()
+            expect(page.locator("#status")).to_have_text("Live")
 
 
 def test_unreachable_from_the_start(page: Page, url: str) -> None:
@@ -265,12 +269,13 @@ def test_unreachable_from_the_start(page: Page, url: str) -> None:
         "**/sources.json*",
         lambda route: route.fulfill(status=503, json={"detail": "the database does not answer"}),
     )
+    page.clock.install()
     page.goto(url)
     expect(page.get_by_role("heading", name="The registry cannot be reached")).to_be_visible()
     expect(page.get_by_text("the database does not answer")).to_be_visible()
-    page.wait_for_timeout(6500)
     page.unroute("**/sources.json*")
-    expect(row(page, "sales.orders")).to_be_visible(timeout=8000)
+    page.clock.fast_forward(15000)
+    expect(row(page, "sales.orders")).to_be_visible()
 
 
 def test_timeline_that_takes_too_long(page: Page, url: str) -> None:
