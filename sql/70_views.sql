@@ -19,8 +19,6 @@ CREATE VIEW partreg.providers AS
       JOIN partreg.source s ON s.id = p.source_id;
 COMMENT ON VIEW partreg.providers IS 'jobs that fill the sources';
 
--- Whoever asks for a start does not name its length class: with all that there
--- are, the index is asked for each instead of read whole.
 CREATE VIEW partreg.partitions AS
     SELECT s.name AS source_name, v.name AS provider_name, p.start_at, p.end_at,
            CASE WHEN l.state IS NOT NULL THEN l.state
@@ -29,7 +27,6 @@ CREATE VIEW partreg.partitions AS
            END AS state,
            p.registered_at, p.first_unlocked_at
       FROM partreg._partition p
-      JOIN generate_series(0, 64) c (length_class) ON c.length_class = p.length_class
       JOIN partreg.provider v ON v.id = p.provider_id
       JOIN partreg.source s ON s.id = v.source_id
       LEFT JOIN partreg.lock l
