@@ -254,7 +254,7 @@ check_program()
 	last_line_of in_src "$@"
 }
 
-# check_client FILE
+# check_client FILE [ARGUMENT...]
 #
 # The same of a program clients/*/check of the copy.  It runs as the caller and
 # in the caller's environment, where interpreters and the settings of package
@@ -262,7 +262,7 @@ check_program()
 check_client()
 {
 	begin "$1"
-	last_line_of env -C "$src" "${PGENV[@]}" PATH="$PGBIN:$PATH" "./$1"
+	last_line_of env -C "$src" "${PGENV[@]}" PATH="$PGBIN:$PATH" "./$1" "${@:2}"
 }
 
 last_line_of()

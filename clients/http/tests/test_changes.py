@@ -194,7 +194,10 @@ def test_every_event_once_beside_writers(start: Start, lax: Gateway) -> None:
         while True:
             last = done.is_set()
             with listening(gateway, position, source) as listener:
-                time.sleep(2 if last else pause)
+                if last:
+                    time.sleep(2)
+                else:
+                    done.wait(pause)
             events += [one["event_id"] for one in listener.events]
             assert listener.position is not None
             position = listener.position

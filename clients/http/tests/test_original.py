@@ -414,3 +414,13 @@ def test_twenty_at_once_register_one_source(start: Start) -> None:
         codes = sorted(answer.json()["status_code"] for answer in answers)
         assert codes == [200] + [409] * 19
         assert len(sql("SELECT 1 FROM partreg.sources WHERE source_name = %s", name)) == 1
+
+
+def test_registered_at(lax: Gateway, place: Place) -> None:
+    """From history, and from the view of partitions where that was purged."""
+    lax.post("/partitions/register", **place.day)
+    found = sql("SELECT registered_at FROM partreg.partitions WHERE source_name = %s", place.source)
+    for _ in range(2):
+        made = lax.post("/partitions/lock", **place.day).json()["registered_object"]
+        assert dt.datetime.fromisoformat(made["partition"]["registered_at"]) == found[0][0]
+        sql("SELECT partreg.purge_history(clock_timestamp())")

@@ -281,16 +281,25 @@ async def _change(
                 f" tstzrange(%(start)s, %(end)s), %(token)s{named})".encode(),
                 {**values, **options},
             )
+            # The view of partitions reads all of the provider's, so it is asked only
+            # where history does not tell any more when this one was registered.
             cursor = await connection.execute(
                 "SELECT s.source_id, s.source_name, s.owner, s.registered_at AS source_at,"
                 "       p.provider_id, p.provider_name, p.registered_at AS provider_at,"
-                "       t.start_at, t.end_at, t.registered_at, clock_timestamp() AS changed_at"
-                "  FROM partreg.partitions t"
-                "  JOIN partreg.sources s ON s.source_name = t.source_name"
+                "       %(start)s AS start_at, %(end)s AS end_at, clock_timestamp() AS changed_at,"
+                "       coalesce((SELECT h.at"
+                "          FROM partreg.history(%(source)s, tstzrange(%(start)s, %(end)s),"
+                "                               %(provider)s) h"
+                "         WHERE h.event = 'register_partition'"
+                "           AND h.during = tstzrange(%(start)s, %(end)s)"
+                "         ORDER BY h.event_id DESC LIMIT 1),"
+                "       (SELECT t.registered_at"
+                "          FROM partreg.partitions t"
+                "         WHERE t.source_name = %(source)s AND t.provider_name = %(provider)s"
+                "           AND t.start_at = %(start)s AND t.end_at = %(end)s)) AS registered_at"
+                "  FROM partreg.sources s"
                 "  JOIN partreg.providers p ON p.source_id = s.source_id"
-                "                          AND p.provider_name = t.provider_name"
-                " WHERE t.source_name = %(source)s AND t.provider_name = %(provider)s"
-                "   AND t.start_at = %(start)s AND t.end_at = %(end)s",
+                " WHERE s.source_name = %(source)s AND p.provider_name = %(provider)s",
                 values,
             )
             return await _one(cursor)
