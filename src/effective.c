@@ -104,7 +104,10 @@ read_effective(Datum range, TimeInterval *effective)
 	if ((flags & (RANGE_EMPTY | RANGE_LB_INF | RANGE_UB_INF)) ==
 		(RANGE_LB_INF | RANGE_UB_INF))
 	{
-		*effective = (TimeInterval) {INTERVAL_MIN, INTERVAL_MAX};
+		*effective = (TimeInterval)
+		{
+			INTERVAL_MIN, INTERVAL_MAX
+		};
 		return true;
 	}
 	return range_to_interval(DatumGetRangeTypeP(range), effective);

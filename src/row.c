@@ -122,9 +122,11 @@ open_target(CatalogIndex which, bool deletes, Target *target)
 {
 	target->table = catalog_open_table(which, RowExclusiveLock);
 	target->estate = CreateExecutorState();
+
 	/*
 	 * From 19 on, who looks for a conflict wants to see it, too: every row is
-	 * seen, and the caller says what one means that its snapshot does not know.
+	 * seen, and the caller says what one means that its snapshot does not
+	 * know.
 	 */
 	target->estate->es_snapshot = SnapshotAny;
 	target->relation = makeNode(ResultRelInfo);
