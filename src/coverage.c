@@ -367,6 +367,11 @@ typedef struct Piece
  * keys, which costs a tenth.  The walk may end at the first row that is committed
  * and that nobody is deleting: whatever overlapped that one has been refused,
  * as of the two the later one has seen the earlier.
+ *
+ * A walk under a dirty snapshot can miss a row that is moved meanwhile: it has
+ * read the index before the new version was there, and reads the table after
+ * the old one is gone.  Only joins move rows beside writers, and only rows that
+ * every running snapshot sees: so the piece holds nothing of them.
  */
 static bool
 find_overlap(const void *arg, ItemPointer own, Snapshot dirty)
