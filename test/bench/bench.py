@@ -1075,7 +1075,8 @@ def measure_index_of_changes(database):
 def measure_waiting(database):
     """Unlocks beside sessions in wait_until_ready(), which look once a second, and beside none."""
     connection = connect(database)
-    count = 2 * WRITES * (WRITE_ROUNDS + 1) + 1
+    writes = 10 * WRITES                    # A slice sees each session look more than once.
+    count = 2 * writes * (WRITE_ROUNDS + 1) + 1
     supply(connection, "waited for", "p", register(connection, "waited for"), count, HOUR, unlock=False)
     run(connection, "VACUUM ANALYZE")
     load = Load(database, NEXT + UNLOCK % ("'waited for'", "'p'", "NULL"), user="bench_writer", first=FIRST)
@@ -1083,14 +1084,15 @@ def measure_waiting(database):
     sessions = [connect(database, user="bench_reader") for _ in range(WAITING)]
     pairs = []
     for number in range(WRITE_ROUNDS + 1):
-        alone = load.rate(WRITES, i=2 * number * WRITES)
+        alone = load.rate(writes, i=2 * number * writes)
         waiting = [threading.Thread(target=wait_in_vain, args=(session, never)) for session in sessions]
         for thread in waiting:
             thread.start()
         while value(connection, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL partreg.wait%%'"
                                 "   AND state = 'active'") < WAITING:
             time.sleep(0.05)
-        pairs.append((alone, load.rate(WRITES, i=(2 * number + 1) * WRITES)))
+        time.sleep(2)                       # What they do to begin with is not waiting.
+        pairs.append((alone, load.rate(writes, i=(2 * number + 1) * writes)))
         for session in sessions:
             session.cancel()
         for thread in waiting:
