@@ -162,7 +162,7 @@ last_change(const Partition *partition)
 	const char *change;
 
 	if (lock == NULL && partition->pending)
-		return psprintf("It has not been locked since it was registered at %s.",
+		return psprintf("It was never locked since it was registered at %s.",
 						timestamptz_to_str(partition->registered_at));
 	if (lock == NULL && partition->unlocked_by == NULL)
 		return psprintf("It was first unlocked at %s. The version of the extension that unlocked it did not record the holder.",
