@@ -388,7 +388,8 @@ find_overlap(const void *arg, ItemPointer own, Snapshot dirty)
 					   piece->span.end);
 	while (!found && !settled && catalog_next_row(&scan, BackwardScanDirection))
 	{
-		if (ItemPointerEquals(&scan.slot->tts_tid, own))
+		/* PostgreSQL asserts that it compares places, not the lack of one. */
+		if (own != NULL && ItemPointerEquals(&scan.slot->tts_tid, own))
 			continue;
 		span = entry_span(&scan);
 		found = span.end > piece->span.start || span.start >= piece->span.start;

@@ -201,12 +201,10 @@ has_rival(RivalFinder find_rival, const void *arg, ItemPointer own)
 static bool
 rival_stays(RivalFinder find_rival, const void *arg)
 {
-	ItemPointerData none;
 	SnapshotData dirty;
 
-	ItemPointerSetInvalid(&none);
 	InitDirtySnapshot(dirty);
-	while (find_rival(arg, &none, &dirty))
+	while (find_rival(arg, NULL, &dirty))
 	{
 		TransactionId other = TransactionIdIsValid(dirty.xmin) ? dirty.xmin
 			: dirty.xmax;

@@ -12,9 +12,9 @@
 typedef void (*RowFiller) (void *arg, size_t n, Datum *values, bool *nulls);
 
 /*
- * Finds another row that must not be beside one that is in the table at `own`:
- * also one that is not committed, of which the snapshot, a dirty one, then says
- * whose it is.
+ * Finds another row that must not be beside one that is in the table at `own`
+ * (NULL: it is not there): also one that is not committed, of which the
+ * snapshot, a dirty one, then says whose it is.
  */
 typedef bool (*RivalFinder) (const void *arg, ItemPointer own, Snapshot dirty);
 
