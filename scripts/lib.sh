@@ -12,11 +12,15 @@
 # cleaning up is: end what runs from that folder, then remove it.
 #
 # Called as root, PostgreSQL's part is done by the user postgres (PostgreSQL
-# refuses to run as root); called by anybody else, by that user.
+# refuses to run as root); called by anybody else, by that user.  Root trusts the
+# user postgres, as it calls pg_config and the programs of clients/*/check from
+# WORK; nobody else may change or reach what root runs.
 #
 # Variables set here:
 #   ROOT        the project's folder
 #   WORK        the folder in /tmp (work_dir), which the user postgres owns
+#   OWN         another (own_dir), which the caller owns: for chroots, and for
+#               what is installed and then run by root
 #   LOG         a file in /tmp for the caller's own output (log_file): where
 #               another owns the folder, root would write wherever a symbolic
 #               link leads
@@ -126,6 +130,11 @@ work_dir()
 	fi
 }
 
+own_dir()
+{
+	OWN=$(mktemp -d "/tmp/partition_registry-own.XXXXXX")
+}
+
 log_file()
 {
 	LOG=$(mktemp "/tmp/partition_registry-log.XXXXXX")
@@ -160,17 +169,19 @@ end_processes_from()
 
 clean_up()
 {
-	local status=$? group
+	local status=$? group dir
 
 	trap '' INT TERM HUP
 	set +e
 	for group in $(jobs -p); do
 		kill -TERM -- "-$group" 2>/dev/null
 	done
-	if [[ -n ${WORK:-} && -d $WORK ]]; then
-		end_processes_from "$WORK"
-		rm -rf "$WORK"
-	fi
+	for dir in "${WORK:-}" "${OWN:-}"; do
+		if [[ -n $dir && -d $dir ]]; then
+			end_processes_from "$dir"
+			rm -rf --one-file-system "$dir"
+		fi
+	done
 	rm -f "${LOG:-}"
 	exit "$status"
 }
@@ -350,13 +361,10 @@ private_postgres()
 		die "the PostgreSQL of $from lacks pgcrypto (one of its contrib modules)"
 }
 
-# copy_tree DIR
-#
-# Copy the project into DIR: what git knows and what it would add, so that
+# The project as a tar file: what git knows and what it would add, so that
 # nothing built by somebody else comes along.
-copy_tree()
+project()
 {
-	as_pg mkdir -p "$1"
 	if [[ -e $ROOT/.git ]] && command -v git >/dev/null; then
 		(cd "$ROOT" && git -c safe.directory='*' ls-files -z --cached --others --exclude-standard |
 			while IFS= read -r -d '' file; do
@@ -366,7 +374,21 @@ copy_tree()
 			done | tar --null --no-recursion -T - -cf -)
 	else
 		tar -C "$ROOT" --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' -cf - .
-	fi | as_pg tar -C "$1" --no-same-owner -xf -
+	fi
+}
+
+# copy_tree DIR: copy it there, for the user postgres.
+copy_tree()
+{
+	as_pg mkdir -p "$1"
+	project | as_pg tar -C "$1" --no-same-owner -xf -
+}
+
+# copy_own DIR: the same for the caller.
+copy_own()
+{
+	mkdir -p "$1"
+	project | tar -C "$1" --no-same-owner -xf -
 }
 
 # build_extension SRCDIR [MAKE ARGUMENT...]

@@ -16,10 +16,14 @@
 # superuser, in words of libpq, without a database, as in
 #   two_sites.sh publish 'host=a.example.com user=postgres' 'host=b.example.com user=postgres'
 #
+# No password stands there: it would be in the list of processes, and TO would
+# keep it.  psql finds it in ~/.pgpass.
+#
 # From the environment:
 #   DATABASE   the database that has the registry, at both sites
 #   REPLICATOR the role at FROM as which TO's server fetches
-#   TABLES     tables of data that go with the registry: 'sales.orders, sales.items'
+#   TABLES     tables of data that go with the registry, with their schemas:
+#              'sales.orders, sales.items'
 #   READERS, WRITERS   roles at TO, separated by blanks
 #
 # What to do when, and what a step takes for granted: README.md.
@@ -34,18 +38,22 @@ die()
 	exit 1
 }
 
-# at SERVER DATABASE [ARGUMENT...]: the SQL on standard input
+# at SERVER DATABASE [ARGUMENT...]: the SQL on standard input.  As a superuser does
+# it, it calls no function that others have put into a schema.
 at()
 {
 	server=$1 name=$2
 	shift 2
-	psql -XqAt -v ON_ERROR_STOP=1 "$@" -d "$server dbname=$name"
+	{
+		echo 'SET search_path = pg_catalog;'
+		cat
+	} | psql -XqAt -v ON_ERROR_STOP=1 -v database="$DATABASE" "$@" -d "$server dbname=$name"
 }
 
 # Is nobody let in but superusers, if they are?  t or f
 is_fenced()
 {
-	at "$1" postgres -v database="$DATABASE" <<-'EOT'
+	at "$1" postgres <<-'EOT'
 		SELECT NOT datallowconn OR datconnlimit = 0 FROM pg_database WHERE datname = :'database';
 	EOT
 }
@@ -55,14 +63,6 @@ wait_for()
 {
 	until [ "$(echo "$3" | at "$1" "$2")" = t ]; do
 		sleep "${POLL:-1}"
-	done
-}
-
-# levels ROLES LEVEL: the SQL that grants it
-levels()
-{
-	for role in $1; do
-		printf "SELECT partreg.grant_privileges('%s', '%s') %s\n" "$role" "$2" '\g /dev/null'
 	done
 }
 
@@ -105,16 +105,15 @@ copied="SELECT count(*) >= 8 AND bool_and(srsubstate = 'r') FROM pg_subscription
 open()
 {
 	wait_for "$TO" "$DATABASE" "$copied"
-	{
-		echo 'BEGIN;'
-		levels "${READERS:-}" reader
-		# What empty has left
-		cat <<-'EOT'
-			SELECT format('ALTER DATABASE %I CONNECTION LIMIT -1', datname)
-			FROM pg_database WHERE datname = current_database() AND datconnlimit = 0 \gexec
-			COMMIT;
-		EOT
-	} | at "$TO" "$DATABASE"
+	# The limit is what empty has left.
+	at "$TO" "$DATABASE" -v readers="${READERS:-}" <<-'EOT'
+		BEGIN;
+		SELECT partreg.grant_privileges(role, 'reader')
+		FROM regexp_split_to_table(:'readers', ' +') role WHERE role <> '' \g /dev/null
+		SELECT format('ALTER DATABASE %I CONNECTION LIMIT -1', datname)
+		FROM pg_database WHERE datname = current_database() AND datconnlimit = 0 \gexec
+		COMMIT;
+	EOT
 }
 
 lag()
@@ -135,14 +134,14 @@ fence()
 {
 	# No session may begin, and those that are there end, their open
 	# transactions with them.  What sends the changes to TO goes on.
-	at "$FROM" postgres -v database="$DATABASE" <<-'EOT'
+	at "$FROM" postgres <<-'EOT'
 		ALTER DATABASE :"database" ALLOW_CONNECTIONS false;
 	EOT
 	wait_for "$FROM" postgres "
 		SELECT count(pg_terminate_backend(pid, 5000)) = 0 FROM pg_stat_activity
-		WHERE datname = '$DATABASE' AND backend_type = 'client backend'"
+		WHERE datname = :'database' AND backend_type NOT IN ('walsender', 'autovacuum worker')"
 	# A prepared transaction would be committed later, by nobody's session.
-	[ "$(echo "SELECT count(*) FROM pg_prepared_xacts WHERE database = '$DATABASE'" | at "$FROM" postgres)" = 0 ] ||
+	[ "$(echo "SELECT count(*) FROM pg_prepared_xacts WHERE database = :'database'" | at "$FROM" postgres)" = 0 ] ||
 		die "there are prepared transactions at FROM: undo the fence, end them, and call it again"
 }
 
@@ -161,30 +160,34 @@ take_over()
 {
 	# What was never whole is nothing to go on with.
 	[ "$(echo "$copied" | at "$TO" "$DATABASE")" = t ] || die "TO has never had everything"
-	# Where FROM does not answer, it has to be off by other means.
-	if [ "$(is_fenced "$FROM" 2>/dev/null)" = f ]; then
-		die "FROM is not fenced: two sites would write"
+	# Where FROM does not answer, it has to be off by other means.  One that only
+	# refuses this script may well let others write.
+	if fenced=$(is_fenced "$FROM"); then
+		[ "$fenced" = t ] || die "FROM is not fenced: two sites would write"
+	else
+		status=0
+		pg_isready -q -d "$FROM dbname=postgres" || status=$?
+		[ $status = 2 ] || die "FROM answers, but does not say whether it is fenced"
 	fi
-	{
-		cat <<-'EOT'
-			BEGIN;
-			ALTER SUBSCRIPTION two_sites DISABLE;
-			ALTER SUBSCRIPTION two_sites SET (slot_name = NONE);
-			DROP SUBSCRIPTION two_sites;
-			SELECT partreg.advance_sequences() \g /dev/null
-		EOT
-		levels "${WRITERS:-}" writer
-		echo 'COMMIT;'
-		# Trusted roles go by name here, until set_trusted_role() is called.
-		echo 'SELECT source_name, problem FROM partreg.verify();'
-	} | at "$TO" "$DATABASE"
+	# Trusted roles go by name here, until set_trusted_role() is called.
+	at "$TO" "$DATABASE" -v writers="${WRITERS:-}" <<-'EOT'
+		BEGIN;
+		ALTER SUBSCRIPTION two_sites DISABLE;
+		ALTER SUBSCRIPTION two_sites SET (slot_name = NONE);
+		DROP SUBSCRIPTION two_sites;
+		SELECT partreg.advance_sequences() \g /dev/null
+		SELECT partreg.grant_privileges(role, 'writer')
+		FROM regexp_split_to_table(:'writers', ' +') role WHERE role <> '' \g /dev/null
+		COMMIT;
+		SELECT source_name, problem FROM partreg.verify();
+	EOT
 }
 
 # Superusers are let in again, and nobody else.
 let_in()
 {
 	[ "$(is_fenced "$1")" = t ] || die "$1 is not fenced"
-	at "$1" postgres -v database="$DATABASE" <<-'EOT'
+	at "$1" postgres <<-'EOT'
 		ALTER DATABASE :"database" CONNECTION LIMIT 0;
 		ALTER DATABASE :"database" ALLOW_CONNECTIONS true;
 	EOT
@@ -228,6 +231,9 @@ empty()
 
 step=${1:-} FROM=${2:-} TO=${3:-}
 [ $# -ge 3 ] || die "usage: two_sites.sh STEP FROM TO"
+case $FROM$TO in
+	*password*) die "no password in FROM and TO: put it into ~/.pgpass" ;;
+esac
 case $step in
 	publish | follow | open | lag | fence | catch_up | take_over | empty) "$step" ;;
 	lost) lost "${4:?since when}" ;;

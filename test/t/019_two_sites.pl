@@ -40,6 +40,8 @@ CREATE TABLE sales.orders (hour tstzrange, amount integer);
 GRANT USAGE ON SCHEMA sales TO etl, analyst;
 GRANT INSERT, SELECT ON sales.orders TO etl;
 GRANT SELECT ON sales.orders TO analyst;
+CREATE FUNCTION public.format(text, name, text) RETURNS text LANGUAGE plpgsql
+	AS $$ BEGIN RAISE 'a function of another, called by a superuser'; END $$;
 EOT
 	return $node;
 }
@@ -194,6 +196,7 @@ note 'Begin';
 my $at_b = client($b);
 my ($publish, $follow, $open) = commands('./two_sites.sh publish "$A" "$B"') =~ /(.*\n)/g;
 my $lag = commands('./two_sites.sh lag');
+refused($publish =~ s/"\$A"/"\$A password=secret"/r, qr/no password/, 'no password on the command line');
 play($publish);
 my $holdup = client($b);
 $holdup->run('BEGIN; LOCK TABLE partreg.lock IN SHARE MODE');
@@ -283,6 +286,7 @@ note 'B takes over from a site that works';
 
 my ($fence, $catch_up) = commands('./two_sites.sh fence "$A" "$B"' . "\n" . './two_sites.sh catch_up') =~ /(.*\n)/g;
 refused($take_over, qr/FROM is not fenced/, 'not while A writes');
+refused($take_over =~ s/"\$A"/"\$A user=nobody"/r, qr/FROM answers/, 'nor while it does not say');
 $at_a->run(q{BEGIN; INSERT INTO sales.orders VALUES ('empty', 0); PREPARE TRANSACTION 'forgotten'});
 refused($fence, qr/prepared transactions/, 'not with a prepared transaction');
 

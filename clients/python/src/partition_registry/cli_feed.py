@@ -82,8 +82,8 @@ def watch(
         if since is not None and position_file is not None:
             raise errors.BadArgument("--since and --position-file exclude each other")
         registry = registry_of(dsn, None, listen_dsn)
-        if position_file is not None and position_file.exists():
-            since = position_file.read_text().strip()
+        if since is None:
+            since = kept(position_file)
         if since is None:
             since = registry.position()
         if position_file is not None:
@@ -98,6 +98,13 @@ def watch(
                 pass
             if position_file is not None and changes.position is not None:
                 keep(changes.position, position_file)
+
+
+def kept(file: Path | None) -> str | None:
+    """What is in the file, where there is one; the server judges what that is."""
+    if file is None or not file.exists():
+        return None
+    return file.read_text(errors="replace").strip()
 
 
 def keep(position: str, file: Path) -> None:

@@ -30,7 +30,7 @@ import psycopg
 import typer
 
 from . import errors, steps
-from .cli_feed import PositionFile, keep
+from .cli_feed import PositionFile, keep, kept
 from .commandline import Dsn, app, exit_status, registry_of, tell
 from .registry import Registry
 from .steps import Connection, Steps
@@ -38,17 +38,14 @@ from .steps import Connection, Steps
 _PAGE = 50_000  # events in a transaction, which bounds the server's memory for it
 _LONGEST_PAUSE = 30.0  # seconds, between two attempts to connect
 
-# As partreg.notify = ready has it; a provider that is new makes nothing ready,
-# but the feed does not tell it from one that is revived.
-_MAKE_READY = [
-    "unlock",
-    "retire",
-    "revoke",
-    "change_rule",
-    "change_provider",
-    "rename",
-    "register_provider",
-]
+# What partreg.notify = ready notifies of: of events with "effective" in their details
+# set_effective(), and a register_provider() that revives one.
+_MAY_MAKE_READY = """
+    event IN ('unlock', 'retire', 'revoke', 'change_rule')
+    OR event IN ('change_provider', 'register_provider')
+       AND pg_catalog.jsonb_exists(details, 'effective')
+    OR event = 'rename' AND provider_name IS NULL
+"""
 
 
 def _time(when: str) -> str:
@@ -56,36 +53,39 @@ def _time(when: str) -> str:
     8601 has them, where 1 BC is the year 0."""
     year = f"extract(year FROM {when})"
     return (
-        f"CASE WHEN {year} > 0 THEN to_char({when}, 'YYYY')"
-        f" ELSE to_char({year} + 1, 'FM0000') END"
+        f"CASE WHEN {year} > 0::numeric THEN to_char({when}, 'YYYY')"
+        f" ELSE to_char({year} + 1::numeric, 'FM0000') END"
         f""" || to_char({when}, '-MM-DD"T"HH24:MI:SS.US"Z"')"""
     )
 
 
 def _json(text: str) -> str:
-    return f"coalesce(to_json({text})::text, 'null')"
+    return f"coalesce(pg_catalog.to_json({text})::text, 'null')"
 
 
+# What others may have put into a schema of the search_path is called nowhere here:
+# each function and operator is of pg_catalog and has just these types, or says so.
 _SEND = f"""
     WITH page AS MATERIALIZED (
-        SELECT ordinality, event_id, event, source_name, provider_name, during, at, next_position
+        SELECT ordinality, event_id, event, source_name, provider_name, during, at, details,
+               next_position
           FROM partreg.changes_since(%(since)s, %(page)s) WITH ORDINALITY
     ), hint AS (
         SELECT event, source_name, provider_name,
-               min(lower(during)) AT TIME ZONE 'UTC' AS start_at,
-               max(upper(during)) AT TIME ZONE 'UTC' AS end_at,
+               min(pg_catalog.lower(during)) AT TIME ZONE 'UTC' AS start_at,
+               max(pg_catalog.upper(during)) AT TIME ZONE 'UTC' AS end_at,
                max(event_id) AS event_id, count(*) AS events
           FROM page
-         WHERE NOT %(ready)s OR event = ANY (%(make_ready)s)
+         WHERE NOT %(ready)s OR {_MAY_MAKE_READY}
          GROUP BY event, source_name, provider_name, at, during IS NULL
          ORDER BY event_id
     ), sent AS MATERIALIZED (
-        SELECT count(pg_notify('partreg', format(
+        SELECT count(pg_notify('partreg', pg_catalog.format(
                    '{{"v":1,"event":"%%s","source":%%s,"provider":%%s,"start":%%s,"end":%%s,'
                    '"event_id":%%s%%s}}',
                    event, {_json("source_name")}, {_json("provider_name")},
                    {_json(_time("start_at"))}, {_json(_time("end_at"))}, event_id,
-                   CASE WHEN events > 1 THEN ',"count":' || events END)))
+                   CASE WHEN events > 1 THEN ',"count":' || events::text END)))
           FROM hint
     )
     SELECT (SELECT count(*) FROM page),
@@ -99,7 +99,7 @@ def _send(since: str, ready: bool) -> Steps[tuple[str, bool]]:
     next position, and whether there may be more."""
     ((events, position, _, _),) = yield (
         _SEND,
-        {"since": since, "page": _PAGE, "ready": ready, "make_ready": _MAKE_READY},
+        {"since": since, "page": _PAGE, "ready": ready},
     )
     return position or since, events == _PAGE
 
@@ -112,9 +112,7 @@ class _Follower:
         self._file = position_file
         self._ready = ready
         self._connection: Connection | None = None
-        self._position: str | None = None
-        if position_file is not None and position_file.exists():
-            self._position = position_file.read_text().strip()
+        self._position = kept(position_file)
 
     def send(self) -> bool:
         """Notify of what has come; are there more?
