@@ -379,9 +379,13 @@ sub read_message
 			}
 		}
 
+		# A signal, as of a program that has ended, interrupts it.
 		my $left = $until - time;
-		return
-		  unless IO::Select->new($self->{socket})->can_read($left > 0 ? $left : 0);
+		if (!IO::Select->new($self->{socket})->can_read($left > 0 ? $left : 0))
+		{
+			return if $left <= 0;
+			next;
+		}
 		my $read = sysread $self->{socket}, $self->{buffer}, 65536, length $self->{buffer};
 		die "connection lost\n" unless $read;
 	}
