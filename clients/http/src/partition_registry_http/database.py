@@ -28,7 +28,7 @@ Connection = psycopg.AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Connection]
 
 # A client that waits for a connection is answered within five seconds.
-_WAIT = 4.5
+_WAIT = 3.5
 _ATTEMPTS = 3
 
 T = TypeVar("T")
